@@ -1,0 +1,91 @@
+"""Floats to PNG bytes: clamped here and nowhere before, quickly, and with no metadata."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Literal, TypeAlias, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dream_core.picture.errors import PictureNotFinite
+from dream_core.picture.scale import Planes
+
+Rounding: TypeAlias = Literal["nearest", "truncate"]
+
+
+class PngOptions(TypedDict):
+    """What Pillow takes when it saves a PNG."""
+
+    compress_level: int
+    compress_type: int
+
+
+QUICK = PngOptions(compress_level=1, compress_type=3)
+"""zlib's run-length strategy: measured on 512 × 384 dreams and photographs with Pillow 13, 13 ms at
+the size of the default (25 to 48 ms); level 1 alone takes 15 to 19 ms for 7 % more bytes."""
+
+
+def encode_png(
+    rgb: Planes, rounding: Rounding = "nearest", alpha: NDArray[np.float32] | None = None
+) -> bytes:
+    """Return a picture as PNG, 8 bits a channel; the same picture gives the same bytes.
+
+    Args:
+        rgb: (3, H, W), any range; clamped to [0, 1] here.
+        rounding: "nearest" takes the nearest of 256 steps, a half to the even one, so that what
+            was read as k / 255 is written as k. "truncate" is the 2015 program's ⌊255 x⌋.
+        alpha: (H, W) in [0, 1], always to the nearest step: it is kept, not dreamed.
+
+    Raises:
+        PictureNotFinite: a value is NaN or infinite.
+    """
+    finite = np.isfinite(rgb)
+    if not finite.all():
+        raise PictureNotFinite(int(finite.size - finite.sum()), finite.size)
+    bands = [_as_bytes(plane, rounding) for plane in rgb]
+    if alpha is not None:
+        bands.append(_as_bytes(alpha, "nearest"))
+    encoded = BytesIO()
+    Image.fromarray(np.stack(bands, axis=-1)).save(encoded, "PNG", **QUICK)
+    return encoded.getvalue()
+
+
+def write_png(
+    path: Path,
+    rgb: Planes,
+    rounding: Rounding = "nearest",
+    alpha: NDArray[np.float32] | None = None,
+) -> None:
+    """Write `encode_png` to a file that is whole from the moment it has its name.
+
+    Raises:
+        PictureNotFinite: a value is NaN or infinite; what stood at `path` is still there.
+        OSError: the folder can't be written to.
+    """
+    encoded = encode_png(rgb, rounding, alpha)
+    with whole_file(path) as file:
+        file.write(encoded)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that appears under its name when it is finished, and not at all if it fails."""
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _as_bytes(plane: Planes, rounding: Rounding) -> NDArray[np.uint8]:
+    steps = np.clip(plane, 0, 1) * np.float32(255)
+    if rounding == "nearest":
+        np.rint(steps, out=steps)
+    return steps.astype(np.uint8)  # towards zero
