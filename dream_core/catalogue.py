@@ -1,5 +1,6 @@
 """The models that can be asked for, and where their weights lie. Needs no torch."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -9,8 +10,10 @@ from typing import Self
 import platformdirs
 
 from dream_core.architectures import BUILT_IN
-from dream_core.errors import UnknownModel
+from dream_core.errors import UnknownLayer, UnknownModel
 from dream_core.model import Model
+
+logger = logging.getLogger(__name__)
 
 MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -29,13 +32,13 @@ class Catalogue:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Self:
-        """Return the built-in models and those that `dream models add` put into `folder`."""
+        """Return the built-in models and those that `dream models add` put into `folder`.
+
+        One that can't be read is left out, and the log says why: it must not take the others down.
+        """
         folder = folder or default_model_dir()
-        added = {
-            file.parent.name: _read_model(file, file.stat().st_mtime_ns)
-            for file in sorted(folder.glob(f"*/{MODEL_FILE}"))
-        }
-        return cls({**BUILT_IN, **added}, folder)
+        added = (_added(file) for file in sorted(folder.glob(f"*/{MODEL_FILE}")))
+        return cls({**BUILT_IN, **{model.name: model for model in added if model}}, folder)
 
     def __getitem__(self, name: str) -> Model:
         """Return the model of that name."""
@@ -56,9 +59,26 @@ class Catalogue:
         return self.folder / self[name].name / WEIGHTS_FILE
 
 
-@lru_cache(maxsize=64)
-def _read_model(file: Path, _modified_ns: int) -> Model:
-    return Model.model_validate_json(file.read_text())
+def _added(file: Path) -> Model | None:
+    try:
+        return _read_model(file, file.stat().st_mtime_ns)
+    except OSError:  # removed meanwhile
+        return None
+
+
+@lru_cache(maxsize=256)  # so that a warning comes once, until the file changes
+def _read_model(file: Path, _modified_ns: int) -> Model | None:
+    name = file.parent.name
+    try:
+        model = Model.model_validate_json(file.read_bytes())
+        model.in_order({model.default_layer, model.content_layer})
+    except (OSError, ValueError, UnknownLayer) as error:
+        logger.warning("model %s is left out: %s can't be read: %s", name, file, error)
+        return None
+    if model.name != name or (name in BUILT_IN and BUILT_IN[name].origin.kind != "file"):
+        logger.warning("model %s is left out: %s is named %s", name, file, model.name)
+        return None
+    return model
 
 
 def default_model_dir() -> Path:

@@ -13,7 +13,9 @@
     ├── HostFault               the host's move: weights, disk, memory, device
     │   ├── WeightsMissing
     │   ├── WeightsCorrupt
-    │   └── DeviceMissing
+    │   ├── DeviceMissing
+    │   ├── NotFinite           a gradient left the numbers: nothing moves on from there
+    │   └── StateRefused        a saved state that isn't of this dream under this plan
     └── Stale                   nobody's move: the writer stops quietly
 
 Each class has a stable `code` and a `title`; its constructor takes values and writes the sentence,
@@ -25,6 +27,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar
+
+LONGEST_SHOWN = 80  # characters of a foreign value in a sentence of ours: one line
+MOST_FAULTS = 10  # listed in one message; who has more reads the first ones first
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,23 @@ def nearest(name: str, names: Sequence[str], limit: int = 5) -> tuple[str, ...]:
     return tuple(by_fold[fold] for fold in close) or tuple(names[:limit])
 
 
+def shown(value: object) -> str:
+    """Return a value as a sentence quotes it: cut short, because a caller may send megabytes."""
+    text = repr(value[: LONGEST_SHOWN + 1] if isinstance(value, str) else value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
 def either(names: Sequence[str]) -> str:
     """Return "a", "a or b", "a, b or c"."""
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last
+
+
+def join_sentences(sentences: Sequence[str], between: str) -> str:
+    """Return the first sentences as one text that says how many it leaves out."""
+    left_out = len(sentences) - MOST_FAULTS
+    more = [f"and {left_out} more"] if left_out > 0 else []
+    return between.join([*sentences[:MOST_FAULTS], *more])
 
 
 class InvalidSpec(Refused):
@@ -85,7 +103,7 @@ class InvalidSpec(Refused):
     def __init__(self, faults: Iterable[FieldFault]) -> None:
         """Say every fault in one message."""
         self.faults = tuple(faults)
-        super().__init__("; ".join(fault.message for fault in self.faults))
+        super().__init__(join_sentences([fault.message for fault in self.faults], "; "))
 
 
 class UnknownField(InvalidSpec):
@@ -104,7 +122,7 @@ class UnknownModel(Refused):
     def __init__(self, name: str, names: Sequence[str], field: str = "model") -> None:
         """List the nearest right names."""
         allowed = nearest(name, names)
-        super().__init__(f"there is no model '{name}'; did you mean {either(allowed)}?")
+        super().__init__(f"there is no model {shown(name)}; did you mean {either(allowed)}?")
         self.faults = (FieldFault(field, name, str(self), allowed),)
 
 
@@ -119,15 +137,17 @@ class UnknownLayer(Refused):
     ) -> None:
         """List the nearest right names of every unknown one."""
         self.faults = tuple(
-            FieldFault(
-                field,
-                name,
-                f"{model} has no layer '{name}'; did you mean {either(nearest(name, names))}?",
-                nearest(name, names),
-            )
-            for name in unknown
+            self._fault(model, name, names, field) for name in unknown[:MOST_FAULTS]
         )
-        super().__init__(" ".join(fault.message for fault in self.faults))
+        sentences = [fault.message for fault in self.faults]
+        # Looking for the nearest names takes time, and a caller may send a thousand wrong ones.
+        super().__init__(join_sentences(sentences + [""] * (len(unknown) - len(sentences)), " "))
+
+    @staticmethod
+    def _fault(model: str, name: str, names: Sequence[str], field: str) -> FieldFault:
+        allowed = nearest(name, names)
+        message = f"{model} has no layer {shown(name)}; did you mean {either(allowed)}?"
+        return FieldFault(field, name, message, allowed)
 
 
 class NothingToSee(Refused):
@@ -144,9 +164,8 @@ class NothingToSee(Refused):
             else "no image_size has one at this aspect ratio; ask a layer nearer to the picture"
         )
         super().__init__(f"at {height} × {width}, {layer} has no position; {way_out}")
-        self.faults = (
-            FieldFault("image_size", max(height, width), str(self), (str(smallest or ""),)),
-        )
+        allowed = (str(smallest),) if smallest else ()
+        self.faults = (FieldFault("image_size", max(height, width), str(self), allowed),)
 
 
 class WorkingSizeTooLarge(Refused):
@@ -209,3 +228,31 @@ class DeviceMissing(HostFault):
     def __init__(self, device: str, available: Sequence[str]) -> None:
         """List the devices that are."""
         super().__init__(f"there is no device '{device}' here; use {either(available)}")
+
+
+class NotFinite(HostFault):
+    """A loss or a gradient is inf or nan: the picture stays where it was."""
+
+    code = "not-finite"
+    title = "The numbers ran out"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Say what isn't finite: losses by their layer, or the gradient."""
+        super().__init__(
+            f"{', '.join(names)}: not a finite number any more; "
+            "lower the doses or the learning_rate, or take another picture"
+        )
+
+
+class StateRefused(HostFault):
+    """A saved state can't be gone on from here: it would make other pixels."""
+
+    code = "state-refused"
+    title = "Another dream's state"
+
+    def __init__(self, what: str, found: object, expected: object) -> None:
+        """Show what differs."""
+        super().__init__(
+            f"the saved state has {what} {found}, this dream has {expected}; "
+            "make the dream as it was when it was saved, or start it anew"
+        )

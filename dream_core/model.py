@@ -127,6 +127,11 @@ class Model(BaseModel):
     layers: tuple[Layer, ...] = Field(description="in the order they run")
     preprocessing: Preprocessing = CAFFE
     default_layer: str
+    default_dose: float = Field(
+        1000.0,
+        description="dose of a layer named without one; the smaller a network's features, the more "
+        "it takes before the pixels move",
+    )
     content_layer: str = Field(description="what content_weight alone holds on to")
     origin: Origin
     weights_sha256: str | None = Field(

@@ -5,10 +5,13 @@ a field here is a parameter everywhere, with its type, limits, default and help.
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from math import prod
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import ErrorDetails
 
 from dream_core.catalogue import Catalogue
 from dream_core.errors import (
@@ -20,10 +23,10 @@ from dream_core.errors import (
     WorkingSizeTooLarge,
     either,
     nearest,
+    shown,
 )
 from dream_core.model import Model, Pooling
 
-DEFAULT_DOSE = 1000.0
 DEFAULT_CONTENT_WEIGHT = 5.0  # neural-style's, inherited by the 2015 program
 LARGEST_DOSE = 1e6
 SMALLEST_IMAGE_SIZE, LARGEST_IMAGE_SIZE = 32, 12_000
@@ -41,12 +44,15 @@ class DreamSpec(BaseModel):
 
     Raises:
         UnknownModel, UnknownLayer: with the nearest right names.
-        pydantic.ValidationError: any other field (`parse` turns it into `InvalidSpec`).
+        InvalidSpec: fields that don't go together.
+        pydantic.ValidationError: one field alone is wrong (`parse` turns it into `InvalidSpec`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: str = Field("vgg19", description="the network that dreams: `dream models list`")
+    model: str = Field(
+        "vgg19", description="the network that dreams; `dream models list` and GET /models name all"
+    )
     layers: dict[str, Dose] = Field(
         default_factory=dict,
         description=(
@@ -111,15 +117,18 @@ class DreamSpec(BaseModel):
     @classmethod
     def _fill_in(cls, data: Any, info: ValidationInfo) -> Any:
         """Bring the defaults that depend on other fields."""
-        if not isinstance(data, Mapping):
+        if not isinstance(data, Mapping) or not isinstance(data.get("model", ""), str):
             return data
         filled = dict(data)
-        model = _catalogue(info)[str(filled.get("model", "vgg19"))]
-        filled.setdefault("layers", {model.default_layer: DEFAULT_DOSE})
+        model = _catalogue(info)[filled.get("model", cls.model_fields["model"].default)]
+        filled.setdefault("layers", {model.default_layer: model.default_dose})
         if filled.get("content_layers") and "content_weight" not in filled:
             filled["content_weight"] = DEFAULT_CONTENT_WEIGHT
         if filled.get("content_weight") and "content_layers" not in filled:
             filled["content_layers"] = (model.content_layer,)
+        if isinstance(filled.get("content_layers"), list):
+            # JSON's array: a list by the time it is here, and a strict tuple takes no list.
+            filled["content_layers"] = tuple(filled["content_layers"])
         if filled.get("optimizer") == "lbfgs":
             filled.setdefault("learning_rate", None)
         return filled
@@ -129,24 +138,38 @@ class DreamSpec(BaseModel):
         """Check names against the model, and fields against each other."""
         model = _catalogue(info)[self.model]
         if not self.layers:
-            raise ValueError("layers is empty; name at least one, like relu5_1")
+            raise _refuse("layers", {}, "layers is empty; name at least one, like relu5_1")
         ordered = {name: self.layers[name] for name in model.in_order(self.layers)}
         held = model.in_order(self.content_layers, "content_layers")
         if len(held) != len(self.content_layers):
-            raise ValueError("content_layers names a layer twice")
+            twice = next(name for name in held if self.content_layers.count(name) > 1)
+            raise _refuse(
+                "content_layers", twice, f"content_layers names {twice} twice; name it once"
+            )
         if bool(held) != bool(self.content_weight):
-            raise ValueError(
+            raise _refuse(
+                "content_weight" if held else "content_layers",
+                self.content_weight if held else list(held),
                 f"content_weight is {self.content_weight:g} and content_layers is "
-                f"{list(held)}; give both, or neither"
+                f"{list(held)}; give both, or neither",
             )
         if self.optimizer == "lbfgs" and self.learning_rate is not None:
-            raise ValueError("lbfgs finds its own step; leave learning_rate out, or use adam")
+            raise _refuse(
+                "learning_rate",
+                self.learning_rate,
+                f"learning_rate is {self.learning_rate:g}, but lbfgs finds its own step; "
+                "leave it out, or use adam",
+            )
         if self.optimizer == "lbfgs" and self.normalize_gradients:
-            raise ValueError(
-                "lbfgs needs the true gradient; set normalize_gradients to false, or use adam"
+            raise _refuse(
+                "normalize_gradients",
+                True,
+                "lbfgs needs the true gradient; set normalize_gradients to false, or use adam",
             )
         if self.optimizer == "adam" and self.learning_rate is None:
-            raise ValueError("adam needs a learning_rate; 10 is the 2015 program's")
+            raise _refuse(
+                "learning_rate", None, "adam needs a learning_rate; 10 is the 2015 program's"
+            )
         # The fields are frozen for everyone else; here the one spec is still being made.
         object.__setattr__(self, "layers", ordered)
         object.__setattr__(self, "content_layers", held)
@@ -172,13 +195,13 @@ class DreamSpec(BaseModel):
             InvalidSpec, UnknownField, UnknownModel, UnknownLayer: naming value, limit and way out.
         """
         try:
-            json.loads(text, object_pairs_hook=_once)
+            json.loads(text, object_pairs_hook=_once, parse_int=str)  # int() has a length limit
             return cls.model_validate_json(text, strict=True, context={"catalogue": catalogue})
         except ValidationError as error:
             raise _explain(error) from error
         except (ValueError, RecursionError) as error:
-            fault = FieldFault("spec", None, f"spec is not JSON that can be read: {error}")
-            raise InvalidSpec([fault]) from error
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+            raise _refuse("spec", None, f"spec is not JSON that can be read: {reason}") from error
 
     def all_layers(self) -> tuple[str, ...]:
         """Return every layer that this dream looks at."""
@@ -207,12 +230,11 @@ class DreamSpec(BaseModel):
             sizes.append((tuple(self.layers), self.style_size(height, width), "style_scale"))
         for layers, (working_height, working_width), field in sizes:
             if working_height * working_width > LARGEST_WORKING_PIXELS:
-                largest = (LARGEST_WORKING_PIXELS * max(height, width) / min(height, width)) ** 0.5
                 raise WorkingSizeTooLarge(
                     working_height,
                     working_width,
                     LARGEST_WORKING_PIXELS,
-                    int(largest / (self.style_scale if field == "style_scale" else 1)),
+                    self._largest(height, width),
                     field,
                 )
             reached = model.sizes(layers, working_height, working_width, self.pooling)
@@ -235,13 +257,18 @@ class DreamSpec(BaseModel):
                 for layer in layers
             )
 
-        low, high = SMALLEST_IMAGE_SIZE, LARGEST_IMAGE_SIZE
-        if not seen(high):
-            return None
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if seen(middle) else (middle + 1, high)
-        return low
+        sizes = range(SMALLEST_IMAGE_SIZE, LARGEST_IMAGE_SIZE + 1)
+        first = bisect_left(sizes, True, key=seen)
+        return sizes[first] if first < len(sizes) else None
+
+    def _largest(self, height: int, width: int) -> int:
+        """Return the largest image_size within the limit of pixels, of picture and style source."""
+
+        def too_large(image_size: int) -> bool:
+            longer = max(image_size, int(image_size * self.style_scale))
+            return prod(scaled_size(height, width, longer)) > LARGEST_WORKING_PIXELS
+
+        return bisect_left(range(LARGEST_IMAGE_SIZE + 1), True, key=too_large) - 1
 
 
 def scaled_size(height: int, width: int, longer: int) -> tuple[int, int]:
@@ -272,24 +299,32 @@ def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def unknown_field(name: str, names: Sequence[str]) -> FieldFault:
     """Return what to say about a field that no dream has."""
     allowed = nearest(name, names)
-    return FieldFault(
-        name, None, f"a dream has no field '{name}'; did you mean {either(allowed)}?", allowed
-    )
+    message = f"a dream has no field {shown(name)}; did you mean {either(allowed)}?"
+    return FieldFault(name, None, message, allowed)
+
+
+def _refuse(field: str, value: object, message: str) -> InvalidSpec:
+    return InvalidSpec([FieldFault(field, value, message)])
 
 
 def _explain(error: ValidationError) -> DreamError:
     """Turn pydantic's list of faults into ours: the value, the limit, the way out."""
-    faults = []
-    unknown = True
-    for fault in error.errors(include_url=False):
-        path = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            faults.append(unknown_field(path, field_names()))
-            continue
-        unknown = False
-        message = fault["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:]
-        if path:
-            message = f"{path} is {fault['input']!r}: {message}"
-        faults.append(FieldFault(path or "spec", fault["input"] if path else None, message))
-    return (UnknownField if unknown else InvalidSpec)(faults)
+    faults = error.errors(include_url=False)
+    unknown = all(fault["type"] == "extra_forbidden" for fault in faults)
+    return (UnknownField if unknown else InvalidSpec)(_fault(fault) for fault in faults)
+
+
+def _fault(fault: ErrorDetails) -> FieldFault:
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return unknown_field(path, field_names())
+    message = fault["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if not path:
+        return FieldFault("spec", None, f"spec can't be read: {message}")
+    allowed: tuple[str, ...] = ()
+    if fault["type"] == "literal_error":
+        allowed = get_args(DreamSpec.model_fields[path].annotation)
+    return FieldFault(
+        path, fault["input"], f"{path} is {shown(fault['input'])}: {message}", allowed
+    )

@@ -1,0 +1,97 @@
+"""The reference executor: torch's own operators, contiguous NCHW, plain autograd."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dream_core.model import PICTURE, Layer
+
+
+class Autograd:
+    """Run any list of primitive layers; differentiate with torch.autograd."""
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        """Keep the convolutions' tensors, `LAYER.weight` and `LAYER.bias`."""
+        self._weights = weights
+
+    def forward(
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+    ) -> tuple[dict[str, Tensor], "AutogradTape"]:
+        """Run `layers` in order; see `Executor.forward`."""
+        last_reader = {name: layer.name for layer in layers for name in layer.inputs}
+        leaf = picture.detach().requires_grad_()
+        alive = {PICTURE: leaf}
+        outputs: dict[str, Tensor] = {}
+        with torch.enable_grad():
+            for layer in layers:
+                alive[layer.name] = _run(
+                    layer, self._weights, [alive[name] for name in layer.inputs]
+                )
+                if layer.name in asked:
+                    outputs[layer.name] = alive[layer.name]
+                # Autograd keeps what the way back needs; anything else goes as early as it can.
+                for name in set(layer.inputs):
+                    if last_reader[name] == layer.name:
+                        del alive[name]
+        features = {name: output.detach() for name, output in outputs.items()}
+        return features, AutogradTape(leaf, outputs)
+
+
+class AutogradTape:
+    """The graph of one look, from its features back to what the network ate."""
+
+    def __init__(self, leaf: Tensor, outputs: Mapping[str, Tensor]) -> None:
+        """Keep the graph until `backward` has used it up."""
+        self._leaf = leaf
+        self._outputs = outputs
+
+    def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """Return d loss / d input; see `ExecutorTape.backward`."""
+        if not gradients:
+            return torch.zeros_like(self._leaf)
+        outputs = [self._outputs[name] for name in gradients]
+        (gradient,) = torch.autograd.grad(outputs, self._leaf, list(gradients.values()))
+        return gradient
+
+
+def _cropped(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Cut branches that rounded their sizes differently to their common top left part."""
+    height = min(tensor.shape[2] for tensor in inputs)
+    width = min(tensor.shape[3] for tensor in inputs)
+    return [tensor[:, :, :height, :width] for tensor in inputs]
+
+
+def _run(layer: Layer, weights: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> Tensor:
+    """Return what one layer makes of its inputs."""
+    # Nothing here writes in place: the input may be features that were asked for.
+    (first, *_) = inputs
+    match layer.kind:
+        case "convolution":
+            weight, bias = weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"]
+            step = (layer.stride, layer.padding, layer.dilation, layer.groups)
+            result = functional.conv2d(first, weight, bias, *step)
+        case "relu":
+            slope = layer.negative_slope
+            result = functional.leaky_relu(first, slope) if slope else functional.relu(first)
+        case "max_pool" | "average_pool":
+            result = _pool(layer, first)
+        case "concatenate":
+            result = torch.cat(_cropped(inputs), dim=1)
+        case "add":
+            result = torch.stack(_cropped(inputs)).sum(0)
+        case "local_response_norm":
+            result = functional.local_response_norm(
+                first, layer.size, layer.alpha, layer.beta, layer.k
+            )
+    return result
+
+
+def _pool(layer: Layer, features: Tensor) -> Tensor:
+    window = (layer.kernel, layer.stride, layer.padding)
+    if layer.kind == "max_pool":
+        return functional.max_pool2d(features, *window, layer.dilation, ceil_mode=layer.rounds_up)
+    return functional.avg_pool2d(
+        features, *window, ceil_mode=layer.rounds_up, count_include_pad=layer.counts_padding
+    )

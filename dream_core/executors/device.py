@@ -1,0 +1,26 @@
+"""From the name of a device to the device."""
+
+import torch
+
+from dream_core.errors import DeviceMissing
+
+
+def available_devices() -> list[str]:
+    """Return the names of all devices here, the fastest kind first."""
+    cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return [*cuda, *mps, "cpu"]
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device of that name: cpu, cuda (the first), cuda:1 …, mps; auto is the fastest.
+
+    Raises:
+        DeviceMissing: it isn't here; lists those that are.
+    """
+    names = available_devices()
+    name = str(device)
+    wanted = {"auto": names[0], "cuda": "cuda:0"}.get(name, name)
+    if wanted not in names:
+        raise DeviceMissing(name, names)
+    return torch.device(wanted)

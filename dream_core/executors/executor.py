@@ -1,0 +1,36 @@
+"""The seam: what every way of running a network can do."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from dream_core.model import Layer
+
+
+class ExecutorTape(Protocol):
+    """The way back from features to what the network ate."""
+
+    def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """Return d loss / d input, (1, 3, H, W), of d loss / d features by layer.
+
+        Adds up what arrives at each layer. Called once.
+        """
+
+
+class Executor(Protocol):
+    """Runs the primitive layers of one network; holds its weights in whatever form it likes.
+
+    Executors are interchangeable: the tests hold each against `autograd`. Each is deterministic:
+    the same input gives the same bits.
+    """
+
+    def forward(
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+    ) -> tuple[dict[str, Tensor], ExecutorTape]:
+        """Run `layers` in order on a preprocessed picture, (1, 3, H, W).
+
+        Returns:
+            The features of the layers asked, (1, C, h, w), in the order they ran: the values that
+            gradients are later given at, untouched by any layer behind them. And the way back.
+        """

@@ -1,0 +1,86 @@
+"""A plan: everything beside picture and spec that decides a dream's bits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Literal, Self
+
+import torch
+
+from dream_core.errors import StateRefused
+from dream_core.executors.device import resolve_device
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a dream is computed: made when it starts, kept for its whole life.
+
+    Two runs under one plan on one kind of machine give the same bits. Another number of threads
+    adds up in another order, and a dream is chaotic: the pictures would drift apart.
+    """
+
+    executor: Literal["autograd"]
+    precision: Literal["exact"]
+    dtype: str
+    device: str
+    threads: int
+    torch_version: str
+    cpu: str  # the vector instructions that torch chose its kernels by
+
+    @classmethod
+    def make(cls, device: torch.device, dtype: torch.dtype) -> Self:
+        """Return the plan of a dream that starts now."""
+        return cls(
+            executor="autograd",
+            precision="exact",
+            dtype=str(dtype).removeprefix("torch."),
+            device=str(device),
+            threads=torch.get_num_threads(),
+            # Plain text: torch's own class of version isn't read back by a safe torch.load.
+            torch_version=str(torch.__version__),
+            cpu=torch.backends.cpu.get_cpu_capability(),
+        )
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """What it computes in, as torch has it."""
+        found: torch.dtype = getattr(torch, self.dtype)
+        return found
+
+    def check_here(self) -> None:
+        """Refuse a plan that was made on a host where other bits come out.
+
+        Raises:
+            DeviceMissing: its device isn't here.
+            StateRefused: another torch or another kind of CPU.
+        """
+        here = Plan.make(resolve_device(self.device), self.torch_dtype)
+        for what in ("torch_version", "cpu"):
+            if getattr(self, what) != getattr(here, what):
+                raise StateRefused(f"plan.{what}", getattr(self, what), getattr(here, what))
+
+    def as_dict(self) -> dict[str, str | int]:
+        """Return the plan for a record: text and numbers by name."""
+        return asdict(self)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Compute as planned inside, whatever another dream of this process has set.
+
+        On CUDA: full float32 and cuDNN's deterministic algorithms, none chosen by timing.
+        """
+        # A setting of the thread that computes, and cheap to look at.
+        if torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
+        if not self.device.startswith("cuda"):
+            yield
+            return
+        matmul = torch.backends.cuda.matmul
+        before, matmul.allow_tf32 = matmul.allow_tf32, False
+        try:
+            with torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            ):
+                yield
+        finally:
+            matmul.allow_tf32 = before

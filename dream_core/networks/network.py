@@ -1,0 +1,72 @@
+"""A network: asked for features, it runs as deep as it must; a tape pulls gradients back."""
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from dream_core.executors.executor import Executor, ExecutorTape
+from dream_core.model import Model, Pooling
+from dream_core.networks.preprocess import Preprocess
+
+
+class Network:
+    """A model with its weights on a device, behind the one seam of the engine.
+
+    Objectives see the features it hands out, never the network; how they are computed is the
+    executor's matter. Its weights are constants: nothing here is trained.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        executor: Executor,
+        *,
+        pooling: Pooling,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        """Put an executor, which holds the weights, behind the model's names."""
+        self.model = model
+        self.pooling = pooling
+        self.device = device
+        self.dtype = dtype
+        self.executor = executor
+        self._preprocess = Preprocess(model.preprocessing, device, dtype)
+
+    def forward(self, picture: Tensor, layers: Collection[str]) -> tuple[dict[str, Tensor], "Tape"]:
+        """Look at a picture, no deeper than the deepest layer asked.
+
+        Args:
+            picture: (3, H, W) RGB in [0, 1], of the network's device and dtype.
+            layers: names of the model, in any order.
+
+        Returns:
+            The features of each layer, (1, C, h, w), in network order and detached from any
+            graph; and the tape that pulls gradients at them back to this picture.
+
+        Raises:
+            UnknownLayer: with the nearest right names.
+        """
+        asked = self.model.in_order(layers)
+        needed = [layer.under(self.pooling) for layer in self.model.needed_for(asked)]
+        features, tape = self.executor.forward(self._preprocess.apply(picture), needed, asked)
+        return features, Tape(tape, self._preprocess)
+
+
+class Tape:
+    """What one look at a picture has left behind for the way back. Good for one `backward`."""
+
+    def __init__(self, tape: ExecutorTape, preprocess: Preprocess) -> None:
+        """Join the executor's way back with the preprocessing's."""
+        self._tape = tape
+        self._preprocess = preprocess
+
+    def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """Return d loss / d picture, (3, H, W) RGB on [0, 1].
+
+        Args:
+            gradients: d loss / d features of some or all layers asked, shaped like the features.
+                What arrives at a layer from deeper ones is added to its own.
+        """
+        return self._preprocess.pull_back(self._tape.backward(gradients))

@@ -1,0 +1,36 @@
+"""Content objective: hold the features of a layer where the source has them."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from dream_core.objectives.objective import Pull
+
+
+@dataclass(frozen=True)
+class ContentHold:
+    """Pull a layer's features back to the source's own: mean((F − F₀)²).
+
+    Source: the content loss of neural-style, Gatys et al. 2015 (arXiv:1508.06576), as a mean.
+    """
+
+    # A part's features alone don't say which part of F₀ they belong to.
+    splits: ClassVar[bool] = False
+
+    target: Tensor  # (1, C, H, W): F₀
+
+    def measure(self, features: Tensor) -> Tensor:
+        """Return Σ (F − F₀)², a scalar; at least float32, which doesn't overflow."""
+        away = features - self.target
+        return away.to(torch.promote_types(away.dtype, torch.float32)).square().sum()
+
+    def solve(self, statistic: Tensor) -> tuple[Tensor, Pull]:
+        """Return the loss and how it pulls: 2 / N · (F − F₀)."""
+        elements = self.target.numel()
+
+        def pull(features: Tensor) -> Tensor:
+            return (features - self.target) * (2 / elements)
+
+        return statistic / elements, pull

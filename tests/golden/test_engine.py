@@ -1,0 +1,182 @@
+"""The 2015 program's own figures: every check of every case, within its stated limit."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dream_core.catalogue import Catalogue
+from dream_core.dream import Dream
+from dream_core.model import Model, Pooling
+from dream_core.networks import Network, load_network
+from dream_core.picture import scale
+from dream_core.spec import DreamSpec
+from dream_core.weights.caffe import read_caffe
+
+GOLDEN = Path(__file__).parent
+CASES = json.loads((GOLDEN / "cases.json").read_text())
+BY_NAME = {case["name"]: case for case in CASES}
+X0_LIMIT = 1e-5  # README.md, "Scaling"
+EACH_CASE = pytest.mark.parametrize("name", list(BY_NAME))
+
+
+def checks(kind: str) -> pytest.MarkDecorator:
+    """Return one parameter set for every check of a kind in cases.json."""
+    return pytest.mark.parametrize(
+        ("name", "check"),
+        [
+            pytest.param(case["name"], check, id=f"{case['name']}-{check['iteration']}")
+            for case in CASES
+            for check in case[kind]
+        ],
+    )
+
+
+@cache
+def taken_in(file: str) -> tuple[Model, dict[str, torch.Tensor]]:
+    """Read a caffemodel of the golden folder; both formats share the prototxt."""
+    models = GOLDEN / "models"
+    model, tensors = read_caffe(models / file, models / "thin_vgg19.prototxt", name="thin")
+    return model, {name: torch.from_numpy(tensor.copy()) for name, tensor in tensors.items()}
+
+
+@cache
+def network(file: str, pooling: Pooling) -> Network:
+    """Load a golden network once."""
+    return load_network(*taken_in(file), pooling=pooling)
+
+
+@cache
+def figures(name: str) -> dict[str, np.ndarray]:
+    """Return what the program computed."""
+    with np.load(GOLDEN / "cases" / f"{name}.npz") as file:
+        return dict(file)
+
+
+def spec_of(case: dict[str, Any]) -> DreamSpec:
+    """Return the case's options as a spec."""
+    model, _ = taken_in(case["model"])
+    data = {
+        "model": "thin",
+        "layers": dict.fromkeys(case["layers"], case["dose"]),
+        **{
+            field: case[field]
+            for field in (
+                "iterations",
+                "image_size",
+                "pooling",
+                "normalize_gradients",
+                "learning_rate",
+            )
+        },
+    }
+    return DreamSpec.parse(data, Catalogue({"thin": model}, GOLDEN))
+
+
+def dream_of(name: str) -> Dream:
+    """Start the case's dream at the source as the program saw it."""
+    case = BY_NAME[name]
+    return Dream(
+        figures(name)["x0"], spec_of(case), network=network(case["model"], case["pooling"])
+    )
+
+
+@cache
+def frames(name: str) -> tuple[np.ndarray, ...]:
+    """Dream the case to its last checked frame; return every frame, the source first."""
+    dream = dream_of(name)
+    last = max(check["iteration"] for check in BY_NAME[name]["pictures"])
+    found = [dream.picture().numpy()]
+    for _ in range(last):
+        dream.step()
+        found.append(dream.picture().numpy())
+    return tuple(found)
+
+
+@EACH_CASE
+def test_a_picture_is_scaled_as_in_2015(name: str) -> None:
+    """The working size and the pixels that every other figure starts from."""
+    case = BY_NAME[name]
+    with Image.open(GOLDEN / "inputs" / case["image"]) as image:
+        picture = np.asarray(image.convert("RGB")).transpose(2, 0, 1).astype(np.float32) / 255
+
+    size = spec_of(case).working_size(*picture.shape[1:])
+    scaled = scale(picture, size, "classic")
+
+    assert size == tuple(case["size"])
+    assert np.abs(scaled - figures(name)["x0"]).max() <= X0_LIMIT
+
+
+@checks("gradients")
+def test_a_gradient_is_the_one_of_2015(name: str, check: dict[str, Any]) -> None:
+    """The sharpest check: a wrong constant, pool or factor shows here. Errors don't add up."""
+    t = check["iteration"]
+    theirs = figures(name)[f"g{t}"]
+
+    gradient, _ = dream_of(name).gradient(figures(name)[f"x{t - 1}"])
+
+    ours = gradient.numpy() / 256  # theirs is with respect to BGR × 256 − mean
+    assert np.linalg.norm(ours - theirs) <= check["relative_l2"] * np.linalg.norm(theirs)
+
+
+@EACH_CASE
+def test_a_first_loss_is_the_one_of_2015(name: str) -> None:
+    """Layer by layer, not only in the sum."""
+    case = BY_NAME[name]
+
+    step = dream_of(name).step()
+
+    ours = np.array([step.losses[layer] for layer in case["layers"]])
+    theirs = figures(name)["losses"][0]
+    assert np.all(np.abs(ours - theirs) <= case["loss_relative_first"] * np.abs(theirs))
+
+
+@checks("pictures")
+def test_a_frame_is_the_one_of_2015(name: str, check: dict[str, Any]) -> None:
+    """The whole loop: Adam in torch7's form, its scale, and when a frame is taken."""
+    t = check["iteration"]
+
+    apart = np.abs(frames(name)[t] - figures(name)[f"x{t}"])
+
+    assert apart.mean() <= check["mean"]
+    if check["max"] is not None:
+        assert apart.max() <= check["max"]
+
+
+def test_the_lines_that_2015_printed_come_out_again() -> None:
+    """The command-line case: its losses by layer, at the iterations it printed."""
+    model, _ = taken_in("thin_vgg19.caffemodel")
+    with Image.open(GOLDEN / "inputs" / "scene_65x41.png") as image:
+        picture = np.asarray(image.convert("RGB")).transpose(2, 0, 1).astype(np.float32) / 255
+    spec = DreamSpec.parse(
+        {
+            "model": "thin",
+            "layers": {"relu2_1": 50.0, "relu4_1": 50.0},
+            "iterations": 7,
+            "image_size": 50,
+        },
+        Catalogue({"thin": model}, GOLDEN),
+    )
+    source = scale(picture, spec.working_size(41, 65), "classic")
+    dream = Dream(source, spec, network=network("thin_vgg19.caffemodel", "max"))
+
+    losses = {step.iteration: step.losses for step in (dream.step() for _ in range(7))}
+
+    printed = {2: (44.925117, 1.157978), 4: (40.590405, 1.069857), 6: (34.307270, 0.958205)}
+    for iteration, theirs in printed.items():
+        assert tuple(losses[iteration].values()) == pytest.approx(theirs, rel=1e-5)
+
+
+def test_both_formats_of_caffe_hold_the_same_network() -> None:
+    """The layers in order, and every weight to the bit."""
+    model, tensors = taken_in("thin_vgg19.caffemodel")
+    later_model, later_tensors = taken_in("thin_vgg19_layer.caffemodel")
+
+    assert model.layers == later_model.layers
+    assert tensors.keys() == later_tensors.keys()
+    assert all(torch.equal(tensors[name], later_tensors[name]) for name in tensors)

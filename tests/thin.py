@@ -1,0 +1,59 @@
+"""Small networks of VGG's shape with random weights: what the real ones compute, in no time."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dream_core.architectures.vgg import VGG19, vgg
+from dream_core.model import PICTURE, Model, Origin, Pooling
+from dream_core.networks import Network, load_network
+
+WIDTHS = (6, 6, 8, 8, 10)
+
+
+def thin_model(
+    blocks: Sequence[int] = VGG19, widths: Sequence[int] = WIDTHS, *, name: str = "vgg19"
+) -> Model:
+    """Return a VGG with narrow layers, which answers to the real one's name and layer names."""
+    return Model(
+        name=name,
+        title="a thin VGG for tests",
+        layers=vgg(blocks, pools_round_up=True, widths=widths),
+        default_layer="relu5_1",
+        content_layer="relu4_2",
+        origin=Origin(kind="file", name="random"),
+    )
+
+
+def random_weights(model: Model, seed: int) -> dict[str, Tensor]:
+    """Draw weights that keep the size of activations from layer to layer (He et al. 2015)."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for layer in model.layers:
+        if layer.kind == "convolution":
+            (source,) = layer.inputs
+            inputs = 3 if source == PICTURE else model.by_name[source].channels
+            shape = (layer.channels, inputs // layer.groups, *layer.kernel)
+            spread = (2 / (shape[1] * shape[2] * shape[3])) ** 0.5
+            weights[f"{layer.name}.weight"] = torch.randn(shape, generator=generator) * spread
+            weights[f"{layer.name}.bias"] = torch.randn(layer.channels, generator=generator)
+    return weights
+
+
+def thin_network(
+    *, pooling: Pooling = "max", dtype: torch.dtype = torch.float32, seed: int = 19
+) -> Network:
+    """Return a thin VGG-19 that stands in for the real one."""
+    model = thin_model()
+    return load_network(model, random_weights(model, seed), pooling=pooling, dtype=dtype)
+
+
+def random_picture(seed: int, height: int, width: int) -> Tensor:
+    """Return a picture with structure at several scales: (3, H, W) float32 RGB in [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    picture = torch.zeros(1, 3, height, width)
+    for cells in (2, 5, 11):
+        coarse = torch.rand(1, 3, cells, cells, generator=generator)
+        picture += torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear") / 3
+    return picture[0]
