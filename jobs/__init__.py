@@ -1,0 +1,1 @@
+"""What API and worker agree on: the job record, its ledger, the store of pictures, the queue."""

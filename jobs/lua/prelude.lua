@@ -1,0 +1,70 @@
+-- Comes before every script: names of keys, and the only ways in which a record changes.
+-- Keys are built from the id, so a Redis Cluster won't do; one server is all a stack needs.
+-- MOVES and EVENTS_KEPT are put in front of this by jobs/scripts.py.
+local id = ARGV[1]
+local record = 'dream:' .. id
+local frames = record .. ':frames'
+local events = record .. ':events'
+
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function get(field)
+  return redis.call('HGET', record, field)
+end
+
+-- Every change of a record ends here: seq rises and the event says what happened.
+local function changed(kind, ...)
+  local seq = redis.call('HINCRBY', record, 'seq', 1)
+  redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', kind, 'seq', seq, ...)
+end
+
+-- The status, while `fence` is the current attempt's; else false.
+local function held(fence)
+  local status = get('status')
+  if get('fence') ~= fence then return false end
+  return (status == 'running' or status == 'canceling') and status
+end
+
+local function queue_key()
+  return 'dreams:queued:' .. get('queue')
+end
+
+-- Put the job in its place; `ahead`: before all that came later than it first did.
+local function enqueue(ahead)
+  local place = redis.call('INCR', 'dreams:places')
+  redis.call('ZADD', queue_key(), ahead and place - 2 ^ 50 or place, id)
+  redis.call('ZADD', 'dreams:unpublished', now(), id)
+end
+
+-- Go from the present status to another; false where the table of moves has no such move.
+local function move(to, ...)
+  if not MOVES[get('status')][to] then return false end
+  redis.call('HSET', record, 'status', to, ...)
+  if to ~= 'queued' then
+    redis.call('ZREM', queue_key(), id)
+    redis.call('ZREM', 'dreams:unpublished', id)
+  end
+  if to ~= 'running' and to ~= 'canceling' then
+    redis.call('ZREM', 'dreams:leases', id)
+  end
+  if not next(MOVES[to]) then
+    redis.call('HSET', record, 'finished_at', now())
+  end
+  if to == 'queued' then
+    enqueue(true)
+  end
+  changed(to)
+  return to
+end
+
+-- What one GET shows: all fields, place in the queue, number of frames, number of the latest.
+local function document()
+  local fields = redis.call('HGETALL', record)
+  if #fields == 0 then return false end
+  local place = redis.call('ZRANK', queue_key(), id)
+  local latest = redis.call('ZRANGE', frames, -1, -1, 'WITHSCORES')
+  return {id, fields, place, redis.call('ZCARD', frames), latest[2] or false}
+end

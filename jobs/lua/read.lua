@@ -1,0 +1,2 @@
+-- id → the document, false where there is none.
+return document()

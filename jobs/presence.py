@@ -1,0 +1,65 @@
+"""What each worker says about itself: a key of its own that expires when the worker is gone."""
+
+from typing import Literal, cast
+
+import redis
+from pydantic import BaseModel, ConfigDict
+
+from jobs.scripts import Scripts, translated
+
+EXPIRES_S = 15
+RENEWED_EVERY_S = 5
+_NAMES = "workers"  # a set, as asking for keys by pattern walks through all of Redis
+
+State = Literal["starting", "pulling", "idle", "dreaming", "stopping"]
+
+
+class Presence(BaseModel):
+    """One worker as it is now."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    host: str
+    slot: int
+    pid: int
+    state: State = "starting"
+    device: str | None = None
+    model: str | None = None  # being pulled, or dreaming
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    job: str | None = None
+    problem: str | None = None  # why the weights could not be had
+    versions: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        """HOST:SLOT, as the worker is called everywhere."""
+        return f"{self.host}:{self.slot}"
+
+
+def announce(scripts: Scripts, presence: Presence) -> None:
+    """Say what a worker is doing; forgotten after 15 s."""
+    scripts.run("announce", presence.name, presence.model_dump_json(), EXPIRES_S)
+
+
+def withdraw(client: redis.Redis, name: str) -> None:
+    """Say that a worker is gone."""
+    translated(lambda: client.delete(f"worker:{name}"))
+
+
+def workers(client: redis.Redis) -> list[Presence]:
+    """Return all workers that are up, by name.
+
+    Raises:
+        LedgerAway: Redis doesn't answer.
+    """
+    names = sorted(cast("set[str]", translated(lambda: client.smembers(_NAMES))))
+    if not names:
+        return []
+    keys = [f"worker:{name}" for name in names]
+    found = dict(zip(names, translated(lambda: client.mget(keys)), strict=True))
+    gone = [name for name, told in found.items() if told is None]
+    if gone:
+        translated(lambda: client.srem(_NAMES, *gone))
+    return [Presence.model_validate_json(told) for told in found.values() if told is not None]

@@ -1,0 +1,88 @@
+"""The queue: Celery carries a job's id from API to worker, and no more than that.
+
+A message is acknowledged when it starts. What has become of the job is the ledger's to know: a
+message that comes twice or late is harmless, one that is lost is sent again.
+"""
+
+from functools import partial
+
+from celery import Celery
+from kombu import Queue
+
+from jobs.connection import broker_url
+from jobs.ledger import Publish
+from jobs.settings import Settings
+
+TASK = "torch_inception.dream"
+QUEUES = ("interactive", "bulk")
+
+# Redis is asked for all queues of the first step, then all of the next: 0 comes first. Ordinary
+# work of both queues is on one step, so that within it they take turns and bulk always moves.
+AHEAD, ORDINARY = 0, 3
+STEPS = [0, 3, 6, 9]
+
+# Longest silence on a connection before it is taken for dead. Redis answers a worker's wait for a
+# message far sooner.
+_SILENCE_S = 30
+
+
+def celery_app(settings: Settings) -> Celery:
+    """Return the Celery app of both sides; only a worker gives it the task itself."""
+    app = Celery("torch_inception", broker=broker_url(settings), set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue(name(queue), routing_key=name(queue)) for queue in QUEUES],
+        task_default_queue=name(QUEUES[0]),
+        task_acks_late=False,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        result_accept_content=["json"],
+        worker_pool="threads",
+        worker_concurrency=1,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,  # hold no message beyond the job that runs
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "priority_steps": STEPS,
+            "queue_order_strategy": "round_robin",
+            "visibility_timeout": 3600,
+            "socket_timeout": _SILENCE_S,
+            "socket_connect_timeout": 5,
+            "health_check_interval": _SILENCE_S / 2,
+            "retry_on_timeout": True,
+        },
+        # A POST doesn't wait for a Redis that is away: the ledger sends the job later.
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_max": 0.1},
+    )
+    return app
+
+
+def name(queue: str) -> str:
+    """Return what Celery and its tools call a queue."""
+    return f"dreams.{queue}"
+
+
+def lists(queue: str) -> list[str]:
+    """Return the keys that hold a queue's messages: kombu keeps a list a priority step."""
+    return [name(queue) if step == 0 else f"{name(queue)}\x06\x16{step}" for step in STEPS]
+
+
+def publish(app: Celery, job_id: str, queue: str, *, ahead: bool = False) -> None:
+    """Send a job's id to the workers; `ahead`: before all that wait in its queue."""
+    app.send_task(
+        TASK,
+        kwargs={"message": {"version": 1, "id": job_id}},
+        queue=name(queue),
+        # A message without one counts as 0, and send_task doesn't ask for task_default_priority.
+        priority=AHEAD if ahead else ORDINARY,
+        ignore_result=True,
+    )
+
+
+def publisher(app: Celery) -> Publish:
+    """Return `publish` as the ledger asks for it."""
+    return partial(publish, app)

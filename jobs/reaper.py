@@ -1,0 +1,126 @@
+"""The reaper: jobs whose worker or message was lost go on.
+
+It runs in the API and in every worker. Each of its moves is a compare-and-set, so it needs no
+leader, and two of them at once do what one does.
+"""
+
+import logging
+import threading
+
+import redis
+
+from dream_core.errors import DreamError
+from jobs.claim import LEASE_S
+from jobs.ledger import Ledger
+from jobs.queue import QUEUES, lists
+from jobs.record import Problem, Status
+from jobs.refill import refill
+from jobs.scripts import Scripts, translated
+from jobs.store import Store
+
+log = logging.getLogger(__name__)
+
+SWEPT_EVERY_S = 5.0
+UNSENT_AFTER_S = 10  # accepting writes to the ledger, then sends; this long it never takes
+LOSSES = 3
+
+POISON = Problem(
+    code="poison",
+    title="The dream ends its worker",
+    detail=(
+        f"{LOSSES} workers in a row were lost while they ran this dream, none got further than "
+        "the one before; a smaller image_size may fit the memory there is"
+    ),
+)
+
+
+class Reaper:
+    """Looks after jobs that nobody looks after."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        ledger: Ledger,
+        store: Store,
+        every_s: float = SWEPT_EVERY_S,
+        grace_s: float = LEASE_S,
+    ) -> None:
+        """Sweep the ledger on `client`, and fill it from `store` whenever Redis has started.
+
+        A Redis that was away let every lease run out. So after its start the workers have
+        `grace_s` to renew theirs.
+        """
+        self._client = client
+        self._scripts = Scripts(client)
+        self._ledger = ledger
+        self._store = store
+        self._seen = ""  # the run of Redis that is known to have all jobs
+        self._every_s = every_s
+        self._grace_s = grace_s
+        self._waiting: set[str] = set()
+        self._ended = threading.Event()
+        self._silent = False
+
+    def start(self) -> None:
+        """Sweep from now on, in a thread of its own."""
+        threading.Thread(target=self._sweep_on, daemon=True, name="reaper").start()
+
+    def stop(self) -> None:
+        """Sweep no more."""
+        self._ended.set()
+
+    def sweep(self) -> None:
+        """Look at every job once.
+
+        Raises:
+            LedgerAway: Redis doesn't answer.
+        """
+        server = translated(lambda: self._client.info("server"))
+        if server["run_id"] != self._seen:
+            refill(self._ledger, self._store, self._scripts)
+            self._seen = server["run_id"]
+        judged = int(server["uptime_in_seconds"] >= self._grace_s)
+        overdue = self._scripts.run("overdue", "", UNSENT_AFTER_S * 1000, judged)
+        for job_id in {*overdue, *self._unheard()}:
+            moved = self._scripts.run("reap", job_id, judged, LOSSES, POISON.model_dump_json())
+            if not moved:
+                continue
+            status, queue = moved
+            log.warning("job %s had lost its worker or message: it is %s", job_id, status)
+            if status == Status.QUEUED:
+                self._ledger.deliver(job_id, queue, ahead=True)
+            else:
+                self._ledger.remember(job_id)
+
+    def _unheard(self) -> set[str]:
+        """Return jobs that have waited for a sweep and longer while no message is left for them.
+
+        A worker that is stopped while idle can swallow the message it has just been sent.
+        """
+        waiting: set[str] = set()
+        for queue in QUEUES:
+            if not any(self._length(key) for key in lists(queue)):
+                waiting.update(self._queued(queue))
+        unheard, self._waiting = waiting & self._waiting, waiting
+        return unheard
+
+    def _length(self, key: str) -> int:
+        length: int = translated(lambda: self._client.llen(key))
+        return length
+
+    def _queued(self, queue: str) -> list[str]:
+        ids: list[str] = translated(lambda: self._client.zrange(f"dreams:queued:{queue}", 0, -1))
+        return ids
+
+    def _sweep_on(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self.sweep()
+                self._silent = False
+            except DreamError as error:
+                if not self._silent:
+                    log.warning("%s", error)
+                self._silent = True
+            except Exception:
+                log.exception("a sweep failed; the next one comes")
+            self._ended.wait(self._every_s)

@@ -1,0 +1,169 @@
+"""The job record: its states, the moves between them, and the document that everyone reads."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from dream_core.errors import DreamError
+
+
+class Status(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing can follow."""
+        return not MOVES[self]
+
+
+# Every move there is. The ledger's scripts are given this very table: what isn't here can't happen.
+MOVES: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELED, Status.EXPIRED}),
+    Status.RUNNING: frozenset(
+        {Status.SUCCEEDED, Status.FAILED, Status.CANCELING, Status.QUEUED}  # queued: given back
+    ),
+    Status.CANCELING: frozenset({Status.CANCELED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.CANCELED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.EXPIRED: frozenset(),
+}
+
+
+def _written(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Moment = Annotated[datetime, PlainSerializer(_written, return_type=str, when_used="json")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Part):
+    """The picture that was posted, upright, at its own size."""
+
+    width: int
+    height: int
+    sha256: str = Field(description="of the PNG that is stored and served as /source")
+
+
+class Run(_Part):
+    """How the dream is run: fixed when it starts."""
+
+    width: int = Field(description="of the frames")
+    height: int
+    device: str
+    plan: dict[str, Any] = Field(description="executor, threads and all that decides the bytes")
+    versions: dict[str, str]
+
+
+class Progress(_Part):
+    """How far the dream is."""
+
+    iteration: int = 0
+    iterations: int
+    fraction: float = Field(0.0, ge=0, le=1)
+    octave: int = 0
+    losses: dict[str, float | None] = Field(
+        default_factory=dict, description="by layer, at the frame before; null: not a number"
+    )
+    seconds_per_iteration: float | None = None
+    eta_s: float | None = None
+
+
+class Queue(_Part):
+    """Where a queued job stands in its queue."""
+
+    position: int | None = Field(None, description="1 is the next; null when not queued")
+    waits_for: str | None = Field(None, description="what has to happen first, in words")
+
+
+class Frames(_Part):
+    """Which frames there are."""
+
+    count: int = 0
+    latest: int | None = None
+
+
+class Problem(_Part):
+    """Why a job failed: what the API answers as problem+json."""
+
+    code: str
+    title: str
+    detail: str
+
+    @classmethod
+    def of(cls, error: DreamError) -> Self:
+        """Return the problem that an error of ours tells."""
+        return cls(code=error.code, title=error.title, detail=str(error))
+
+
+class Frame(_Part):
+    """One picture of a dream, numbered by iteration; 0 is the source as the engine sees it."""
+
+    iteration: int
+    width: int
+    height: int
+    bytes: int
+
+
+class Order(_Part):
+    """What was accepted: `job.json` in the job's folder, from which a lost ledger is filled."""
+
+    version: Literal[1] = 1
+    id: str
+    owner: str
+    queue: Literal["interactive", "bulk"]
+    parent: str | None = None
+    spec: dict[str, Any]
+    source: Source | None = Field(None, description="known once it is stored")
+    created_at: Moment
+    expires_at: Moment | None = None
+
+
+class Ending(_Part):
+    """How a job ended: `ending.json` in its folder, so that a lost ledger doesn't run it again."""
+
+    version: Literal[1] = 1
+    status: Status
+    seq: int
+    attempt: int
+    run: Run | None
+    progress: Progress
+    problem: Problem | None
+    started_at: Moment | None
+    finished_at: Moment | None
+    frames: list[str] = Field(description="as the ledger keeps them: JSON, with the fence")
+
+
+class Job(_Part):
+    """The job document, without links. Nothing is left out; null is what isn't known yet."""
+
+    id: str = Field(description="a ULID: sorts by time")
+    status: Status
+    seq: int = Field(description="rises at every change of the record")
+    parent: str | None
+    spec: dict[str, Any] = Field(description="resolved: posted again it gives the same dream")
+    source: Source
+    run: Run | None
+    progress: Progress
+    queue: Queue
+    attempt: int = Field(description="number of the claim; 0 before the first")
+    frames: Frames
+    created_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+    expires_at: Moment | None
+    problem: Problem | None

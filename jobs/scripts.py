@@ -1,0 +1,106 @@
+"""The ledger's Lua scripts: each is one compare-and-set, run by Redis as a whole or not at all."""
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from threading import Event
+from typing import Any
+
+import redis
+from redis.commands.core import Script
+
+from jobs.errors import LedgerAway, LedgerFull
+from jobs.record import MOVES
+
+log = logging.getLogger(__name__)
+
+TRIED_AGAIN_AFTER_S = 1.0
+EVENTS_KEPT = 10_000  # a job of 10,000 iterations rolls over; an event is about 100 bytes
+
+# A full Redis refuses new jobs; those it has go on and end, or it could never empty.
+_REFUSED_WHEN_FULL = {"accept"}
+
+
+@cache
+def source(name: str) -> str:
+    """Return a whole script: flags, the table of moves, prelude, body."""
+    folder = files("jobs") / "lua"
+    moves = ", ".join(
+        f"{start} = {{{', '.join(f'{end} = true' for end in sorted(ends))}}}"
+        for start, ends in MOVES.items()
+    )
+    return "\n".join(
+        (
+            "#!lua" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom",
+            f"local MOVES = {{{moves}}}",
+            f"local EVENTS_KEPT = {EVENTS_KEPT}",
+            (folder / "prelude.lua").read_text(),
+            (folder / f"{name}.lua").read_text(),
+        )
+    )
+
+
+class Scripts:
+    """Runs scripts by name; Redis' errors come out as ours."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Run them on `client`, which answers in str."""
+        self._client = client
+        self._scripts: dict[str, Script] = {}
+
+    def run(self, name: str, *args: str | int) -> Any:
+        """Run a script; False where it returned false.
+
+        Raises:
+            LedgerAway, LedgerFull: it has not run, or nobody knows.
+        """
+        if name not in self._scripts:
+            self._scripts[name] = self._client.register_script(source(name))
+        return translated(lambda: self._scripts[name](args=list(args)))
+
+
+class PatientScripts(Scripts):
+    """Scripts of a worker in the middle of a dream: a Redis that is away is waited for."""
+
+    def __init__(self, client: redis.Redis, stopping: Event) -> None:
+        """Wait as long as it takes, or until `stopping` is set."""
+        super().__init__(client)
+        self._stopping = stopping
+
+    def run(self, name: str, *args: str | int) -> Any:
+        """Run a script when Redis is there.
+
+        Raises:
+            LedgerAway: it is not, and the worker stops.
+        """
+        warned = False
+        while True:
+            try:
+                return super().run(name, *args)
+            except LedgerAway as away:
+                if not warned:
+                    log.warning("%s", away)
+                warned = True
+                if self._stopping.wait(TRIED_AGAIN_AFTER_S):
+                    raise
+
+
+def translated(call: Callable[[], Any]) -> Any:
+    """Return what `call` returns; errors of Redis become ours.
+
+    Raises:
+        LedgerAway: no connection, or Redis is loading, a replica, or unable to write its disk.
+        LedgerFull: Redis is at its maxmemory.
+    """
+    try:
+        return call()
+    except redis.exceptions.OutOfMemoryError as error:
+        raise LedgerFull from error
+    except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError) as error:
+        raise LedgerAway(error) from error
+    except redis.ResponseError as error:
+        # MISCONF: the append-only file can't be written; TRYAGAIN, MASTERDOWN: a failover.
+        if str(error).split(" ", 1)[0] in ("MISCONF", "TRYAGAIN", "MASTERDOWN", "NOREPLICAS"):
+            raise LedgerAway(error) from error
+        raise

@@ -1,0 +1,154 @@
+"""Every setting of a deployment, once: read from DREAM_… when a process starts, then passed on."""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jobs.errors import BadSetting
+
+PREFIX = "DREAM_"
+
+
+def _data_dir() -> Path:
+    return Path(platformdirs.user_data_dir("torch-inception"))
+
+
+class Settings(BaseSettings):
+    """What a deployer can set. One class for API, worker, embedded server and `dream up`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    data_dir: Path = Field(
+        default_factory=_data_dir,
+        description="everything a stack keeps: pictures, frames, and the embedded server's data",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="a Redis or Valkey from 7 on: redis://…, rediss://… or unix:///…; "
+        "without one the stack starts its own in the data folder",
+    )
+    redis_password: SecretStr | None = Field(
+        None, description="password for redis_url, where the URL has none"
+    )
+    host: str = Field("127.0.0.1", description="address that the API listens on")
+    port: int = Field(8000, ge=0, le=65535, description="port of the API; 0 takes a free one")
+    publish: str | None = Field(
+        None,
+        description="address of the host that a container's port is published on; "
+        "the API then counts as bound to it",
+    )
+    workers: int = Field(1, ge=0, le=64, description="worker processes that `dream up` starts")
+    worker_slot: int | None = Field(
+        None, ge=0, description="number of a worker on its host; `dream up` counts from 0"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="CPU threads of a worker; default: the cores, shared out"
+    )
+    preload: str = Field(
+        "vgg19",
+        description="model whose weights a worker has before its first job; `none` for no model",
+    )
+    max_image_size: int = Field(2048, ge=32, le=12_000, description="largest image_size of a dream")
+    max_upload_bytes: int = Field(
+        20 * 2**20, ge=1024, description="largest picture that is taken, in bytes"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least serious line that is logged"
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="auto: text on a terminal, else one JSON object a line"
+    )
+    parent_pid: int | None = Field(
+        None, description="process to end with; set by `dream up` for what it starts"
+    )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, folder: Path) -> Path:
+        return folder.expanduser().absolute()
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+        schemes = ("redis://", "rediss://", "unix://", "redis+socket://")
+        if url and not url.get_secret_value().startswith(schemes):
+            raise ValueError(f"start it with one of {', '.join(schemes)}")
+        return url
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the stack starts its own server."""
+        return self.redis_url is None
+
+    def check_host(self) -> Self:
+        """Refuse to be reached from other machines: there are no keys to open with yet.
+
+        A container listens on all of its addresses; there `publish` says which of the host's
+        leads to it.
+
+        Raises:
+            BadSetting: the API would be open to a network.
+        """
+        name, value = ("publish", self.publish) if self.publish else ("host", self.host)
+        if not _loopback(value):
+            raise BadSetting(
+                f"{PREFIX}{name.upper()}",
+                value,
+                "the API has no keys yet, so only this machine may reach it; use 127.0.0.1 and "
+                "an SSH tunnel (ssh -L 8000:127.0.0.1:8000)",
+                name,
+            )
+        return self
+
+
+def load(**given: object) -> Settings:
+    """Return the settings of this process: `given` (options of a command) before the environment.
+
+    Raises:
+        BadSetting: one sentence with the setting, its value and the fix.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        field = str(fault["loc"][0])
+        secret = field.startswith("redis")
+        reason = fault["msg"].removeprefix("Value error, ")
+        described = Settings.model_fields[field].description
+        raise BadSetting(
+            PREFIX + field.upper(),
+            "…" if secret else fault["input"],
+            f"{reason[0].lower()}{reason[1:]} ({described})",
+            field,
+        ) from None  # the original shows the value, which may hold a password
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment that starts a child with these very settings."""
+    env = dict(os.environ)
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if value is None:
+            env.pop(PREFIX + name.upper(), None)
+        else:
+            env[PREFIX + name.upper()] = str(value)
+    return env
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

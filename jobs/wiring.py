@@ -1,0 +1,21 @@
+"""The one place that puts a ledger together: API and worker open the same."""
+
+from celery import Celery
+
+from jobs.connection import connect
+from jobs.ledger import Ledger
+from jobs.queue import celery_app, publisher
+from jobs.reaper import Reaper
+from jobs.settings import Settings
+from jobs.store import Store
+
+
+def open_ledger(settings: Settings, app: Celery | None = None) -> Ledger:
+    """Return the ledger of a deployment; nothing is connected before it is asked something."""
+    app = app or celery_app(settings)
+    return Ledger(connect(settings), Store(settings.data_dir), publisher(app))
+
+
+def open_reaper(settings: Settings, ledger: Ledger) -> Reaper:
+    """Return the reaper that an API starts beside its routes, and stops at its end."""
+    return Reaper(connect(settings), ledger, Store(settings.data_dir))

@@ -1,0 +1,172 @@
+import pytest
+import redis
+
+from dream_core.spec import DreamSpec
+from jobs.claim import Claim
+from jobs.errors import FenceLost
+from jobs.ledger import Ledger
+from jobs.queue import lists
+from jobs.reaper import LOSSES, Reaper
+from jobs.record import Status
+from jobs.store import Picture, Store
+
+SPEC = DreamSpec(iterations=3)
+
+
+@pytest.fixture
+def reaper(client: redis.Redis, ledger: Ledger, store: Store) -> Reaper:
+    """A reaper that judges leases at once."""
+    return Reaper(client, ledger, store, grace_s=0)
+
+
+@pytest.fixture
+def lose(client: redis.Redis, ledger: Ledger):
+    """What claims a job and lets the lease run out, as a worker does that is killed."""
+
+    def lost(job_id: str) -> Claim:
+        claim = ledger.claim(job_id, "killed")
+        assert claim is not None
+        client.zadd("dreams:leases", {job_id: 0})
+        return claim
+
+    return lost
+
+
+def messages(client: redis.Redis, queue: str = "interactive") -> int:
+    """Return how many messages wait for a worker."""
+    return sum(client.llen(key) for key in lists(queue))
+
+
+def test_a_job_whose_worker_was_killed_goes_on(
+    ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture, lose
+) -> None:
+    """It waits again, ahead of later ones, with a message of its own; its zombie writes nothing."""
+    zombie = lose(ledger.accept(SPEC, picture).id)
+    later = ledger.accept(SPEC, picture)
+    for key in lists("interactive"):
+        client.delete(key)
+
+    reaper.sweep()
+
+    job = ledger.get(zombie.job.id)
+    assert (job.status, job.queue.position) == (Status.QUEUED, 1)
+    assert ledger.get(later.id).queue.position == 2
+    assert client.llen("dreams.interactive") == 1
+    with pytest.raises(FenceLost):
+        zombie.succeed()
+
+
+def test_two_reapers_do_what_one_does(
+    ledger: Ledger, store: Store, reaper: Reaper, client: redis.Redis, picture: Picture, lose
+) -> None:
+    """Every process has one; none is the leader."""
+    job_id = lose(ledger.accept(SPEC, picture).id).job.id
+    before = messages(client)
+
+    reaper.sweep()
+    seq = ledger.get(job_id).seq
+    Reaper(client, ledger, store, grace_s=0).sweep()
+
+    assert ledger.get(job_id).seq == seq
+    assert messages(client) == before + 1
+
+
+def test_a_lease_that_is_kept_is_left_alone(
+    ledger: Ledger, reaper: Reaper, picture: Picture
+) -> None:
+    """A dream far longer than any timeout runs once."""
+    claim = ledger.claim(ledger.accept(SPEC, picture).id, "worker")
+    assert claim is not None
+
+    reaper.sweep()
+
+    assert ledger.get(claim.job.id).status is Status.RUNNING
+
+
+def test_no_lease_is_judged_by_a_redis_that_has_just_come_up(
+    ledger: Ledger, store: Store, client: redis.Redis, picture: Picture, lose
+) -> None:
+    """While it was away nobody could renew; all of them would be lost at once."""
+    job_id = lose(ledger.accept(SPEC, picture).id).job.id
+
+    Reaper(client, ledger, store, grace_s=1e9).sweep()
+
+    assert ledger.get(job_id).status is Status.RUNNING
+
+
+def test_a_job_that_ends_three_workers_in_a_row_is_poison(
+    ledger: Ledger, reaper: Reaper, picture: Picture, lose
+) -> None:
+    """It stops with the reason kept, and the next job runs."""
+    job_id = ledger.accept(SPEC, picture).id
+    for _ in range(LOSSES):
+        lose(job_id)
+        reaper.sweep()
+
+    job = ledger.get(job_id)
+    assert (job.status, job.attempt) == (Status.FAILED, LOSSES)
+    assert job.problem is not None
+    assert job.problem.code == "poison"
+
+
+def test_a_job_that_gets_on_outlives_any_number_of_kills(
+    ledger: Ledger, reaper: Reaper, picture: Picture, lose
+) -> None:
+    """A checkpoint forgives the losses before it; so does no deploy count as one."""
+    job_id = ledger.accept(SPEC, picture).id
+    for iteration in range(3 * LOSSES):
+        claim = ledger.claim(job_id, "worker")
+        assert claim is not None
+        claim.give_back()
+        lose(job_id).checkpoint(iteration, b"state")
+        reaper.sweep()
+
+    assert ledger.get(job_id).status is Status.QUEUED
+    assert ledger.get(job_id).attempt == 6 * LOSSES
+
+
+def test_a_cancelled_job_whose_worker_was_killed_ends_cancelled(
+    ledger: Ledger, reaper: Reaper, picture: Picture, lose
+) -> None:
+    """From canceling only canceled follows, with no worker alive too."""
+    job_id = lose(ledger.accept(SPEC, picture).id).job.id
+    ledger.cancel(job_id)
+
+    reaper.sweep()
+
+    assert ledger.get(job_id).status is Status.CANCELED
+
+
+def test_a_job_accepted_and_never_sent_is_sent(
+    client: redis.Redis, store: Store, reaper: Reaper, picture: Picture
+) -> None:
+    """The API died between the record and the message."""
+
+    def nowhere(*_: object, **__: object) -> None:
+        raise ConnectionError
+
+    job = Ledger(client, store, nowhere).accept(SPEC, picture)
+    reaper.sweep()
+    assert messages(client) == 0  # it may be on its way
+
+    client.zadd("dreams:unpublished", {job.id: 0})
+    reaper.sweep()
+
+    assert messages(client) == 1
+    assert client.zcard("dreams:unpublished") == 0
+
+
+def test_a_message_that_was_swallowed_is_sent_again(
+    ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture
+) -> None:
+    """Queued for two sweeps while the broker holds nothing: no worker has heard of it."""
+    job = ledger.accept(SPEC, picture)
+    for key in lists("interactive"):
+        client.delete(key)
+
+    reaper.sweep()
+    assert messages(client) == 0  # a worker may be about to claim it
+    reaper.sweep()
+
+    assert messages(client) == 1
+    assert ledger.get(job.id).status is Status.QUEUED

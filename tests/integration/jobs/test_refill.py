@@ -1,0 +1,147 @@
+import io
+
+import pytest
+import redis
+from PIL import Image
+
+from dream_core.spec import DreamSpec
+from jobs.claim import Claim
+from jobs.errors import FenceLost, UnknownDream
+from jobs.ledger import Ledger
+from jobs.queue import lists
+from jobs.reaper import Reaper
+from jobs.record import Problem, Status
+from jobs.store import Picture, Store
+
+SPEC = DreamSpec(iterations=3)
+PROBLEM = Problem(code="internal", title="Something went wrong", detail="it broke")
+
+
+@pytest.fixture
+def reaper(client: redis.Redis, ledger: Ledger, store: Store) -> Reaper:
+    """A reaper that has not seen this Redis yet, as after every start of either."""
+    return Reaper(client, ledger, store)
+
+
+def run(ledger: Ledger, picture: Picture) -> Claim:
+    """Accept a job and claim it; its first frame is published."""
+    claim = ledger.claim(ledger.accept(SPEC, picture).id, "worker")
+    assert claim is not None
+    png = io.BytesIO()
+    Image.new("RGB", (5, 4)).save(png, "PNG")
+    claim.publish_frame(0, 5, 4, png.getvalue())
+    return claim
+
+
+def test_a_redis_that_lost_everything_knows_every_job_again(
+    ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture
+) -> None:
+    """Queued jobs wait, ended jobs are as they were, and only the queued ones are sent."""
+    done, failed = run(ledger, picture), run(ledger, picture)
+    done.progress(3, {"relu5_1": 2.0})
+    done.succeed()
+    failed.fail(PROBLEM)
+    canceled = ledger.cancel(ledger.accept(SPEC, picture).id)
+    waiting = ledger.accept(SPEC, picture)
+    before = {job.id: job for job in ledger.newest(10)[0]}
+    client.flushall()
+
+    reaper.sweep()
+
+    after = {job.id: job for job in ledger.newest(10)[0]}
+    assert after.keys() == before.keys()
+    for job_id, job in after.items():
+        assert job.model_copy(update={"seq": 0}) == before[job_id].model_copy(update={"seq": 0})
+        assert job.seq >= before[job_id].seq
+    result = ledger.result_path(done.job.id)
+    assert result is not None
+    assert result.exists()
+    assert sum(client.llen(key) for key in lists("interactive")) == 1
+    assert ledger.claim(canceled.id, "worker") is None
+    assert ledger.claim(waiting.id, "worker") is not None
+
+
+def test_a_job_that_ended_in_a_lost_second_is_not_run_again(
+    ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture
+) -> None:
+    """Redis went back to before the end; the disk knows better, and the old fence is void."""
+    claim = run(ledger, picture)
+    record = client.hgetall(f"dream:{claim.job.id}")
+    claim.succeed()
+    client.delete(f"dream:{claim.job.id}")
+    client.hset(f"dream:{claim.job.id}", mapping=record)
+    client.zadd("dreams:leases", {claim.job.id: 0})
+    assert ledger.get(claim.job.id).status is Status.RUNNING
+
+    reaper.sweep()
+
+    assert ledger.get(claim.job.id).status is Status.SUCCEEDED
+    assert client.exists("dreams:leases") == 0
+    with pytest.raises(FenceLost):
+        claim.renew()
+
+
+def test_frames_of_a_job_that_was_running_are_known_again(
+    ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture
+) -> None:
+    """The next attempt goes on from a checkpoint and won't make them again."""
+    claim = run(ledger, picture)
+    frames = ledger.frames(claim.job.id)
+    client.flushall()
+
+    reaper.sweep()
+
+    assert ledger.get(claim.job.id).status is Status.QUEUED
+    assert ledger.frames(claim.job.id) == frames
+    assert ledger.frame_path(claim.job.id, 0).exists()
+
+
+def test_what_redis_knows_is_not_changed_by_a_refill(
+    ledger: Ledger, reaper: Reaper, picture: Picture
+) -> None:
+    """Every start of every process refills; a healthy ledger doesn't notice."""
+    running = run(ledger, picture)
+    done = run(ledger, picture)
+    done.succeed()
+    ledger.accept(SPEC, picture)
+    before = ledger.newest(10)
+
+    reaper.sweep()
+
+    assert ledger.newest(10) == before
+    running.renew()
+
+
+def test_a_deleted_job_leaves_nothing_and_stays_deleted(
+    ledger: Ledger, reaper: Reaper, store: Store, client: redis.Redis, picture: Picture
+) -> None:
+    """In Redis, on disk, after a refill and for its worker; twice is as good as once."""
+    empty = set(client.keys("dream*"))
+    queued, running = ledger.accept(SPEC, picture), run(ledger, picture)
+    done = run(ledger, picture)
+    done.succeed()
+
+    for job_id in (queued.id, running.job.id, done.job.id, done.job.id):
+        ledger.delete(job_id)
+    with pytest.raises(FenceLost):
+        running.progress(1, {})
+    reaper.sweep()
+
+    assert set(client.keys("dream*")) - empty <= {"dreams:places", *lists("interactive")}
+    assert list(store.root.iterdir()) == []
+    with pytest.raises(UnknownDream):
+        ledger.get(queued.id)
+    assert ledger.claim(queued.id, "worker") is None
+
+
+def test_a_folder_that_can_not_be_read_keeps_no_other_job_away(
+    ledger: Ledger, reaper: Reaper, store: Store, client: redis.Redis, picture: Picture
+) -> None:
+    """One broken file on a disk is one job lost, and it is said."""
+    broken, whole = ledger.accept(SPEC, picture), ledger.accept(SPEC, picture)
+    (store.root / broken.id / "job.json").write_text("{")
+    client.flushall()
+
+    reaper.sweep()
+
+    assert [job.id for job in ledger.newest(10)[0]] == [whole.id]

@@ -1,0 +1,269 @@
+import json
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+from dream_core.catalogue import Catalogue
+from dream_core.dream import Dream
+from dream_core.picture.read import read
+from dream_core.picture.source import working_source
+from dream_core.picture.write import encode_png
+from dream_core.spec import DreamSpec
+from jobs.ledger import Ledger
+from jobs.presence import workers
+from jobs.reaper import Reaper
+from jobs.record import Job, Status
+from jobs.settings import Settings
+from jobs.store import Picture, Store
+
+pytestmark = pytest.mark.usefixtures("add_model")
+
+
+def spec(**fields: Any) -> DreamSpec:
+    """Return what a thin network dreams in no time."""
+    return DreamSpec(**{"model": "thin", "iterations": 3, "image_size": 64, **fields})
+
+
+def ended(job: Job) -> bool:
+    """Whether a job is at its end."""
+    return job.status.terminal
+
+
+def test_a_job_comes_out_as_the_engine_alone_would_dream_it(
+    settings: Settings, ledger: Ledger, store: Store, picture: Picture, start, until
+) -> None:
+    """Queue, store and worker add nothing to a picture: every frame has the engine's own bytes."""
+    asked = spec(iterations=4, save_every=3)
+    with start("worker", settings):
+        job = until(ledger.accept(asked, picture).id, ended)
+
+    assert job.status is Status.SUCCEEDED, job.problem
+    assert [frame.iteration for frame in ledger.frames(job.id)[0]] == [0, 3, 4]
+    assert job.run is not None
+    assert (job.run.width, job.run.height) == (64, 51)
+    assert job.progress.fraction == 1
+    assert job.progress.losses.keys() == {"relu2_1"}
+    source, _ = working_source(read(store.read_source(job.id)), (51, 64))
+    dream = Dream(source, asked)
+    for iteration in range(5):
+        if iteration in (0, 3, 4):
+            expected = encode_png(np.asarray(dream.picture()))
+            assert ledger.frame_path(job.id, iteration).read_bytes() == expected, iteration
+        if not dream.finished:
+            dream.step()
+    result = ledger.result_path(job.id)
+    assert result == ledger.frame_path(job.id, 4)
+
+
+def test_a_job_that_can_not_be_run_fails_and_the_next_one_runs(
+    settings: Settings, ledger: Ledger, picture: Picture, add_model, start, until
+) -> None:
+    """A model that can't be loaded costs its own job, never the worker."""
+    add_model("hollow", weights=False)
+    with start("worker", settings):
+        failed = until(ledger.accept(spec(model="hollow"), picture).id, ended)
+        add_model("late")  # added while the worker runs, known at once
+        assert "late" in Catalogue.load()
+        done = until(ledger.accept(spec(model="late"), picture).id, ended)
+
+    assert failed.status is Status.FAILED
+    assert failed.problem is not None
+    assert failed.problem.code == "weights-missing"
+    assert done.status is Status.SUCCEEDED
+
+
+def test_a_picture_that_is_gone_fails_its_job_with_the_reason(
+    settings: Settings, ledger: Ledger, store: Store, picture: Picture, start, until
+) -> None:
+    """A data folder that lost a file is the host's to mend; the user is told."""
+    job = ledger.accept(spec(), picture)
+    store.source_path(job.id).unlink()
+
+    with start("worker", settings):
+        failed = until(job.id, ended)
+
+    assert failed.problem is not None
+    assert failed.problem.code == "store-fault"
+
+
+def test_sigterm_gives_the_job_back_and_another_worker_ends_it(
+    settings: Settings, ledger: Ledger, client: redis.Redis, picture: Picture, start, until
+) -> None:
+    """A deploy costs no job: the process leaves by itself and the job is the next one to run."""
+    job_id = ledger.accept(spec(iterations=150, save_every=150), picture).id
+    later = ledger.accept(spec(), picture).id
+    with start("worker", settings) as first:
+        until(job_id, lambda job: job.progress.iteration > 0)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(timeout=30) == 0
+
+        waiting = ledger.get(job_id)
+        assert (waiting.status, waiting.queue.position) == (Status.QUEUED, 1)
+        assert ledger.get(later).queue.position == 2
+        assert workers(client) == []
+
+    with start("worker", settings):
+        job = until(job_id, ended)
+        assert ledger.get(later).started_at is None or job.finished_at is not None
+        after = until(later, ended)
+
+    assert (job.status, job.attempt) == (Status.SUCCEEDED, 2)
+    assert job.finished_at is not None
+    assert after.started_at is not None
+    assert after.started_at >= job.finished_at
+
+
+def test_a_job_whose_worker_is_killed_comes_out_with_the_same_bytes(
+    settings: Settings,
+    ledger: Ledger,
+    store: Store,
+    client: redis.Redis,
+    picture: Picture,
+    start,
+    until,
+) -> None:
+    """With kill -9 in mid-dream: every frame is that of an undisturbed run, none is doubled."""
+    asked = spec(iterations=12)
+    with start("worker", settings) as victim:
+        job_id = ledger.accept(asked, picture).id
+        until(job_id, lambda job: job.progress.iteration >= 2)
+        victim.kill()
+        victim.wait()
+        stood_at = ledger.get(job_id)
+    client.zadd("dreams:leases", {job_id: 0})  # 15 s later
+    Reaper(client, ledger, store, grace_s=0).sweep()
+
+    with start("worker", settings):
+        job = until(job_id, ended)
+        undisturbed = until(ledger.accept(asked, picture).id, ended)
+
+    assert (job.status, job.attempt, job.frames.count) == (Status.SUCCEEDED, 2, 13)
+    assert stood_at.status is Status.RUNNING
+    for iteration in range(13):
+        ours, theirs = (
+            ledger.frame_path(each, iteration).read_bytes() for each in (job_id, undisturbed.id)
+        )
+        assert ours == theirs, iteration
+    states = [path.name.split("-")[0].split(".") for path in store.checkpoints(job_id)]
+    first, second = (min(int(at) for at, who in states if who == attempt) for attempt in "12")
+    assert second > first, "it began again"
+
+
+def test_a_running_job_stops_soon_after_it_is_cancelled(
+    settings: Settings, ledger: Ledger, picture: Picture, start, until
+) -> None:
+    """Its frames stay; it never succeeds after all."""
+    job_id = ledger.accept(spec(iterations=10_000, save_every=10_000), picture).id
+    with start("worker", settings):
+        until(job_id, lambda job: job.progress.iteration > 0)
+
+        assert ledger.cancel(job_id).status is Status.CANCELING
+
+        job = until(job_id, ended)
+    assert job.status is Status.CANCELED
+    assert job.progress.iteration < 10_000
+    assert ledger.cancel(job_id) == job
+
+
+def test_a_cancelled_job_is_not_run_by_its_message(
+    settings: Settings, ledger: Ledger, picture: Picture, start, until
+) -> None:
+    """The message is still in the queue; the ledger decides."""
+    cancelled = ledger.accept(spec(), picture).id
+    ledger.cancel(cancelled)
+    following = ledger.accept(spec(), picture).id
+
+    with start("worker", settings):
+        until(following, ended)
+
+    job = ledger.get(cancelled)
+    assert (job.status, job.attempt) == (Status.CANCELED, 0)
+
+
+def test_both_queues_move_and_each_keeps_its_order(
+    settings: Settings, ledger: Ledger, picture: Picture, start, until
+) -> None:
+    """First in, first out within a queue; a row of interactive jobs doesn't starve a bulk one."""
+    interactive = [ledger.accept(spec(iterations=1), picture).id for _ in range(6)]
+    bulk = [ledger.accept(spec(iterations=1), picture, queue="bulk").id for _ in range(3)]
+
+    with start("worker", settings):
+        jobs = [until(job_id, ended) for job_id in interactive + bulk]
+
+    order = [job.id for job in sorted(jobs, key=lambda job: job.started_at or job.created_at)]
+    assert [job_id for job_id in order if job_id in interactive] == interactive
+    assert [job_id for job_id in order if job_id in bulk] == bulk
+    assert order.index(bulk[-1]) < order.index(interactive[-1])
+
+
+def test_a_message_of_another_version_is_left_and_the_worker_goes_on(
+    settings: Settings, ledger: Ledger, app, picture: Picture, start, until
+) -> None:
+    """During an upgrade old and new processes meet in one queue."""
+    stranger = ledger.accept(spec(), picture).id
+    (message,) = app.connection_for_read().default_channel.client.lrange(
+        "dreams.interactive\x06\x163", 0, -1
+    )
+    assert json.loads(message)["headers"]["task"] == "torch_inception.dream"
+    app.send_task(
+        "torch_inception.dream",
+        kwargs={"message": {"version": 2, "id": stranger}},
+        queue="dreams.bulk",
+    )
+
+    with start("worker", settings):
+        assert until(stranger, ended).status is Status.SUCCEEDED
+        assert until(ledger.accept(spec(), picture).id, ended).status is Status.SUCCEEDED
+
+
+def test_a_worker_says_what_it_is_doing(
+    settings: Settings, ledger: Ledger, client: redis.Redis, picture: Picture, start, until
+) -> None:
+    """Its own key feeds /readyz and what queued jobs wait for."""
+    with start("worker", settings.model_copy(update={"worker_slot": 3})) as child:
+        job_id = ledger.accept(spec(iterations=10_000, save_every=10_000), picture).id
+        until(job_id, lambda job: job.progress.iteration > 0)
+
+        (worker,) = workers(client)
+        assert worker.state == "dreaming"
+        assert (worker.slot, worker.pid, worker.device) == (3, child.pid, "cpu")
+        assert (worker.job, worker.model) == (job_id, "thin")
+        waiting = ledger.accept(spec(), picture)
+        assert waiting.queue.waits_for == "the dream that runs"
+
+        ledger.cancel(job_id)
+        until(waiting.id, ended)
+
+
+def test_a_worker_waits_for_a_redis_that_is_not_up_yet(
+    settings: Settings, tmp_path, picture: Picture, start
+) -> None:
+    """Rooms start in any order; a worker that was first is no worker that failed."""
+    from jobs.connection import connect
+    from jobs.valkey import wait_until_up
+    from jobs.wiring import open_ledger
+
+    late = settings.model_copy(update={"redis_url": None, "data_dir": tmp_path / "late"})
+    with start("worker", late), start("jobs.valkey", late):
+        client = connect(late)
+        wait_until_up(client)
+        ledger = open_ledger(late)
+        job_id = ledger.accept(spec(), picture).id
+        last = "0"
+        while not ledger.get(job_id).status.terminal:
+            events = client.xread({f"dream:{job_id}:events": last}, block=60_000, count=1)
+            assert events, "the worker never came"
+            last = events[0][1][-1][0]
+
+        assert ledger.get(job_id).status is Status.SUCCEEDED
+
+
+def test_a_worker_that_should_preload_an_unknown_model_says_so_and_ends(
+    settings: Settings, start
+) -> None:
+    """A typing error in a setting is told at the start, not with the first dream."""
+    with start("worker", settings.model_copy(update={"preload": "vgg91"})) as child:
+        assert child.wait(timeout=60) == 1

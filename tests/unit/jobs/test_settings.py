@@ -1,0 +1,75 @@
+import pytest
+
+from jobs.errors import BadSetting
+from jobs.settings import Settings, environment, load
+
+
+def test_a_bad_value_is_one_sentence_with_setting_value_and_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A deployer reads what to change, and no traceback of pydantic."""
+    monkeypatch.setenv("DREAM_PORT", "80000")
+
+    with pytest.raises(BadSetting, match=r"^DREAM_PORT is '80000': .*65535") as caught:
+        load()
+
+    assert caught.value.code == "bad-setting"
+    assert "\n" not in str(caught.value)
+
+
+def test_a_password_in_a_refused_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence goes to the log, and a log has no secrets; nor has its cause."""
+    monkeypatch.setenv("DREAM_REDIS_URL", "amqp://user:swordfish@queue")
+
+    with pytest.raises(BadSetting, match="DREAM_REDIS_URL") as caught:
+        load()
+
+    assert "swordfish" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dream up --port` beats DREAM_PORT, which beats the default."""
+    monkeypatch.setenv("DREAM_PORT", "9000")
+    monkeypatch.setenv("DREAM_HOST", "")
+
+    settings = load(port=9001, host=None)
+
+    assert (settings.port, load().port, settings.host) == (9001, 9000, "127.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "dreams.example"])
+def test_a_host_that_others_can_reach_is_refused(host: str) -> None:
+    """There are no keys yet, so the door stays on this machine."""
+    with pytest.raises(BadSetting, match=rf"DREAM_HOST is '{host}'.*127\.0\.0\.1"):
+        Settings(host=host).check_host()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.9.10"])
+def test_this_machine_may_reach_the_api(host: str) -> None:
+    """All of loopback is open."""
+    Settings(host=host).check_host()
+
+
+def test_a_container_is_judged_by_where_its_port_is_published() -> None:
+    """Inside it every address must be listened on; only compose knows where that leads."""
+    Settings(host="0.0.0.0", publish="127.0.0.1").check_host()
+
+    with pytest.raises(BadSetting, match=r"DREAM_PUBLISH is '0\.0\.0\.0'"):
+        Settings(host="0.0.0.0", publish="0.0.0.0").check_host()
+
+
+def test_a_child_started_with_the_environment_has_the_same_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What `dream up` was told by options reaches API and workers, secrets too."""
+    settings = load(port=9001, redis_url="redis://:swordfish@queue:6379/2", device="cuda:1")
+
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+
+    assert load() == settings
+
+
+def test_every_setting_says_what_it_is() -> None:
+    """The reference page is made of these."""
+    assert all(field.description for field in Settings.model_fields.values())

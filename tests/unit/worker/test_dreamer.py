@@ -1,0 +1,311 @@
+import itertools
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dream_core.errors import WeightsMissing
+from dream_core.spec import DreamSpec
+from jobs.errors import FenceLost, LedgerAway
+from jobs.record import Frames, Job, Problem, Progress, Queue, Run, Source, Status
+from worker.checkpoint import unpack
+from worker.dreamer import Dreamer, Prepared
+
+RUN = Run(width=4, height=3, device="cpu", plan={}, versions={})
+
+
+@dataclass
+class Step:
+    """What the ten-line engine tells."""
+
+    iteration: int
+    losses: dict[str, float]
+    octave: int = 0
+
+
+class Engine:
+    """An engine whose picture is its iteration."""
+
+    def __init__(self, iterations: int, error: Exception | None = None, first: int = 0) -> None:
+        self.iterations, self.iteration, self.error = iterations, first, error
+
+    @property
+    def finished(self) -> bool:
+        return self.iteration == self.iterations
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"iteration": self.iteration}
+
+    def step(self) -> Step:
+        if self.error and self.iteration == 1:
+            raise self.error
+        self.iteration += 1
+        return Step(self.iteration, {"relu5_1": 1 / self.iteration})
+
+    def picture(self) -> np.ndarray:
+        return np.full((3, 3, 4), self.iteration / 100, np.float32)
+
+
+@dataclass
+class Claim:
+    """A claim that writes down what it is told."""
+
+    job: Job
+    canceling: bool = False
+    told: list[tuple[Any, ...]] = field(default_factory=list)
+    lost_at: str = ""
+
+    def begin(self, run: Run) -> None:
+        self._tell("begin")
+
+    def publish_frame(self, iteration: int, width: int, height: int, png: bytes) -> None:
+        self._tell("frame", iteration)
+
+    def progress(self, iteration: int, losses: dict[str, float], **more: Any) -> None:
+        self._tell("progress", iteration, more["eta_s"])
+
+    def checkpoint(self, iteration: int, state: bytes) -> None:
+        self._tell("checkpoint", iteration, unpack(state)["iteration"])
+
+    def succeed(self) -> Status:
+        self._tell("canceled" if self.canceling else "succeed")
+        return Status.SUCCEEDED
+
+    def fail(self, problem: Problem) -> Status:
+        self._tell("fail", problem)
+        return Status.FAILED
+
+    def give_back(self) -> None:
+        self._tell("give_back")
+
+    def _tell(self, *what: Any) -> None:
+        if what[0] == self.lost_at:
+            raise FenceLost("01KAT", "1-aa")
+        self.told.append(what)
+
+
+def claim(**spec: Any) -> Claim:
+    """Return a claim of a job that asks for `spec`."""
+    resolved = DreamSpec(**spec).model_dump(mode="json")
+    job = Job(
+        id="01KAT3Y5W7ZQH9N4C8RSBV6XEM",
+        status=Status.RUNNING,
+        seq=1,
+        parent=None,
+        spec=resolved,
+        source=Source(width=1200, height=800, sha256=""),
+        run=None,
+        progress=Progress(iterations=resolved["iterations"]),
+        queue=Queue(),
+        attempt=1,
+        frames=Frames(),
+        created_at=datetime.now(UTC),
+        started_at=None,
+        finished_at=None,
+        expires_at=None,
+        problem=None,
+    )
+    return Claim(job)
+
+
+def dream(
+    claim: Claim, engine: Engine, stopping: Event | None = None, clock: Any = lambda: 0.0
+) -> list[tuple[Any, ...]]:
+    """Run a claim on an engine and return what it was told."""
+
+    def prepare(*_: object) -> Prepared:
+        return Prepared(engine, None, RUN)
+
+    def leave() -> None:
+        claim.told.append(("leave",))
+
+    Dreamer(prepare, "cpu", stopping or Event(), clock, leave).run(claim)  # type: ignore[arg-type]
+    return claim.told
+
+
+def problem(told: list[tuple[Any, ...]]) -> Problem:
+    """Return what a claim that failed was told, at its end."""
+    ends = [what for what in told if what[0] not in ("begin", "frame", "progress", "checkpoint")]
+    verb, found = ends[0]
+    assert verb == "fail"
+    assert isinstance(found, Problem)
+    return found
+
+
+def test_every_progress_promises_a_frame_that_is_there() -> None:
+    """Who reads iteration 2 of a dream that keeps every frame can fetch frame 2."""
+    told = dream(claim(iterations=2), Engine(2))
+
+    assert [what[:2] for what in told] == [
+        ("begin",),
+        ("frame", 0),
+        ("frame", 1),
+        ("progress", 1),
+        ("checkpoint", 1),
+        ("frame", 2),
+        ("progress", 2),
+        ("succeed",),
+    ]
+
+
+def test_frames_are_kept_at_every_multiple_and_the_last_one_always() -> None:
+    """With save_every 3, seven iterations give 0, 3, 6 and the result, 7."""
+    told = dream(claim(iterations=7, save_every=3), Engine(7))
+
+    assert [what[1] for what in told if what[0] == "frame"] == [0, 3, 6, 7]
+    assert [what[1] for what in told if what[0] == "progress"] == [1, 2, 3, 4, 5, 6, 7]
+
+
+class Clock:
+    """A clock on which everything takes two seconds."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 2
+        return self.now
+
+
+def test_the_time_left_follows_from_the_pace_so_far() -> None:
+    """A dream that goes on at iteration 2 of 4 knows the pace of its own steps only."""
+    told = dream(claim(iterations=4), Engine(4, first=2), clock=lambda: 7.0)
+    assert [what[1:] for what in told if what[0] == "progress"] == [(3, 0.0), (4, 0.0)]
+
+    told = dream(claim(iterations=4), Engine(4, first=2), clock=Clock())
+    assert next(what[1:] for what in told if what[0] == "progress") == (3, 2.0)
+
+
+def test_a_dream_that_goes_on_publishes_only_what_comes() -> None:
+    """Its earlier frames are published; its source is no frame of it any more."""
+    told = dream(claim(iterations=4), Engine(4, first=2))
+
+    assert [what[1] for what in told if what[0] == "frame"] == [3, 4]
+    assert dream(claim(iterations=4), Engine(4, first=4))[-1] == ("succeed",)
+
+
+def test_a_state_is_saved_after_the_first_step_and_then_as_costs_allow() -> None:
+    """Saving takes 2 s of this clock, so 66 s pass to the next: no more than 3 % of the time."""
+    told = dream(claim(iterations=100), Engine(100), clock=Clock())
+
+    saved = [what[1] for what in told if what[0] == "checkpoint"]
+    assert saved[0] == 1
+    assert all(2 * 2 * (after - before) >= 66 for before, after in itertools.pairwise(saved))
+    assert len(saved) > 2
+
+
+def test_a_worker_that_stops_gives_its_job_back_between_two_steps() -> None:
+    """Nothing is half done, and the job isn't failed for a deploy."""
+    stopping = Event()
+    stopping.set()
+
+    told = dream(claim(iterations=3), Engine(3, first=1), stopping)
+
+    assert told[-1] == ("give_back",)
+    assert "progress" not in [what[0] for what in told]
+
+
+def test_what_was_dreamed_is_kept_when_the_job_is_given_back() -> None:
+    """The next worker goes on where this one stopped, not where it last saved."""
+    stopping = Event()
+    engine = Engine(9)
+    step = engine.step
+
+    def stop_at_three() -> Step:
+        if engine.iteration == 2:
+            stopping.set()
+        return step()
+
+    engine.step = stop_at_three  # type: ignore[method-assign]
+
+    told = dream(claim(iterations=9), engine, stopping)
+
+    assert told[-2:] == [("checkpoint", 3, 3), ("give_back",)]
+
+
+def test_a_cancelled_job_stops_at_the_next_step() -> None:
+    """Cancel is seen by the write before; no further step is paid for."""
+    cancelled = claim(iterations=3)
+    cancelled.canceling = True
+
+    assert dream(cancelled, Engine(3))[-1] == ("canceled",)
+
+
+def test_an_error_of_ours_fails_the_job_with_its_code() -> None:
+    """The user reads the same sentence as on the command line."""
+    missing = WeightsMissing("vgg19", Path("/models"), "bring them")
+
+    found = problem(dream(claim(iterations=3), Engine(3, missing)))
+
+    assert (found.code, found.detail) == (
+        "weights-missing",
+        "the weights of vgg19 are not in /models; bring them",
+    )
+
+
+def test_an_unforeseen_error_fails_the_job_and_goes_to_the_log_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The user gets the id to ask with; the traceback stays in the log."""
+    told = dream(claim(iterations=3), Engine(3, ZeroDivisionError("secret")))
+
+    found = problem(told)
+    assert told[-1] == ("fail", found)  # the process stays
+    assert found.code == "internal"
+    assert "01KAT3Y5W7ZQH9N4C8RSBV6XEM" in found.detail
+    assert "secret" not in found.detail
+    assert [bool(line.exc_info) for line in caplog.records if line.levelno > logging.INFO] == [True]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate"
+            " memory: you tried to allocate 4000000000000 bytes."
+        ),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"),
+    ],
+)
+def test_too_little_memory_is_told_with_the_size_asked(error: Exception) -> None:
+    """The way out is a smaller image_size, so the sentence names the size that didn't fit."""
+    told = dream(claim(iterations=3, image_size=600), Engine(3, error))
+
+    found = problem(told)
+    assert told[-1] == ("leave",)  # the process that ran out is replaced, once the job has ended
+    assert found.code == "out-of-memory"
+    assert "vgg19 at 600 × 400" in found.detail
+
+
+def test_a_spec_that_no_catalogue_fits_any_more_fails_its_job() -> None:
+    """A model can be removed while its job is queued."""
+    gone = claim(iterations=3)
+    gone.job.spec["model"] = "mine"
+
+    assert problem(dream(gone, Engine(3))).code == "unknown-model"
+
+
+@pytest.mark.parametrize("lost_at", ["begin", "frame", "progress", "succeed", "give_back"])
+def test_a_worker_that_lost_its_fence_stops_quietly(lost_at: str) -> None:
+    """Another attempt runs by now: this one neither fails the job nor leaves a traceback."""
+    stopping = Event()
+    if lost_at == "give_back":
+        stopping.set()
+    lost = claim(iterations=1)
+    lost.lost_at = lost_at
+
+    told = dream(lost, Engine(1), stopping)
+
+    assert "fail" not in [what[0] for what in told]
+
+
+def test_a_redis_that_is_away_at_the_end_fails_no_job() -> None:
+    """Nothing can be written down; the lease runs out and another attempt goes on."""
+    told = dream(claim(iterations=3), Engine(3, LedgerAway("gone")))
+
+    assert "fail" not in [what[0] for what in told]

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from worker.memory import _host_bytes, ran_out
+
+
+def test_torch_running_out_is_recognized_by_what_it_really_says() -> None:
+    """The sentence is torch's own and may change with it."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)
+
+    assert ran_out(caught.value)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    """A wrong shape is a fault of ours, and no smaller picture helps."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.ones(2, 3) @ torch.ones(2, 3)
+
+    assert not ran_out(caught.value)
+
+
+def test_what_is_left_is_the_hosts_or_the_containers_whichever_is_less(tmp_path: Path) -> None:
+    """A container of 1 GB on a host of 64 GB has less than 1 GB."""
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 64000000 kB\nMemAvailable:    1000 kB\n")
+    (tmp_path / "memory.max").write_text("900000\n")
+    (tmp_path / "memory.current").write_text("400000\n")
+
+    assert _host_bytes(meminfo, tmp_path) == 500_000
+
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _host_bytes(meminfo, tmp_path) == 1_024_000
+    assert _host_bytes(tmp_path / "none", tmp_path) is None

@@ -1,0 +1,112 @@
+"""Checkpoints: a dream's state as a file that is whole or refused, at a bounded cost."""
+
+import hashlib
+import io
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from dream_core.errors import DreamError
+from jobs.claim import Claim
+
+log = logging.getLogger(__name__)
+
+HEADER = b"torch-inception checkpoint 1\n"
+
+# A state is saved at most this often, and never for more than 3 % of the time: the next one is
+# due after 33 times what the last one cost.
+APART_S = 10.0
+COSTS_APART = 33
+
+
+class Stateful(Protocol):
+    """What can be saved, as `dream_core.dream.Dream` can."""
+
+    @property
+    def iteration(self) -> int: ...  # noqa: D102
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+
+
+class Resumable(Protocol):
+    """What goes on from a state."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...  # noqa: D102
+
+
+class Torn(ValueError):
+    """A file that isn't a whole checkpoint of this version."""
+
+
+def pack(state: Mapping[str, Any]) -> bytes:
+    """Return a state as bytes that know whether they are all there."""
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    digest = hashlib.sha256(content.getvalue()).hexdigest().encode()
+    return HEADER + digest + b"\n" + content.getvalue()
+
+
+def unpack(data: bytes) -> dict[str, Any]:
+    """Return the state that `pack` was given.
+
+    Raises:
+        Torn: a byte is missing or another, or a later version wrote it.
+    """
+    if not data.startswith(HEADER):
+        raise Torn("it is no checkpoint of version 1")
+    digest, _, content = data.removeprefix(HEADER).partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise Torn("its checksum is wrong")
+    state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+    return state
+
+
+def resume(dream: Resumable, plan: Mapping[str, Any], files: Iterable[Path]) -> int | None:
+    """Load the furthest state that can be used; return its iteration, None where there is none.
+
+    Args:
+        dream: as it was built, at its source.
+        plan: the dream's own. A state of another plan (this is another kind of machine) is taken
+            over: the job goes on, though not to the same bits.
+        files: the furthest first.
+    """
+    for file in files:
+        try:
+            state = unpack(file.read_bytes())
+            if state["plan"] != dict(plan):
+                log.warning("%s was made under another plan; later frames may differ", file.name)
+            dream.load_state_dict({**state, "plan": dict(plan)})
+        except (Torn, DreamError, OSError, KeyError) as error:
+            log.warning("checkpoint %s is left: %s", file.name, error)
+        else:
+            return int(state["iteration"])
+    return None
+
+
+class Checkpoints:
+    """When a claimed dream saves its state: after its first iteration, then as costs allow."""
+
+    def __init__(self, claim: Claim, dream: Stateful, clock: Callable[[], float]) -> None:
+        """Nothing is saved of a dream that stands where it began."""
+        self._claim = claim
+        self._dream = dream
+        self._clock = clock
+        self._saved = dream.iteration
+        self._due_at = float("-inf")
+
+    def save_if_due(self) -> None:
+        """Save the state, if the last one is long enough ago."""
+        if self._clock() >= self._due_at:
+            self.save()
+
+    def save(self) -> None:
+        """Save the state, if the dream has moved since."""
+        if self._dream.iteration == self._saved:
+            return
+        started = self._clock()
+        self._claim.checkpoint(self._dream.iteration, pack(self._dream.state_dict()))
+        self._saved = self._dream.iteration
+        ended = self._clock()
+        self._due_at = ended + max(APART_S, COSTS_APART * (ended - started))

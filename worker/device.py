@@ -1,0 +1,32 @@
+"""Where a worker computes: its device, and its share of the CPU's cores."""
+
+import os
+
+import torch
+
+from dream_core.executors.device import resolve_device
+from jobs.settings import Settings
+
+
+def take_device(settings: Settings) -> torch.device:
+    """Return the device that the settings ask for, with the threads of this process set.
+
+    Raises:
+        DeviceMissing: it isn't here; lists those that are.
+    """
+    # cuBLAS gives the same bits twice only with workspaces of its own, asked for before it starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    device = resolve_device(settings.device)
+    torch.set_num_threads(threads(settings, torch.get_num_threads()))
+    return device
+
+
+def threads(settings: Settings, of_torch: int) -> int:
+    """Return how many threads a worker may use: its share of those that torch would take.
+
+    torch counts physical cores, so that the workers of a host don't get into each other's way.
+    """
+    if settings.threads is not None:
+        return settings.threads
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else of_torch
+    return max(1, min(of_torch, allowed) // max(settings.workers, 1))

@@ -1,0 +1,31 @@
+"""The task: a message with a job's id becomes a claim, and the claim a dream."""
+
+import logging
+from typing import Any
+
+from celery import Celery
+
+from jobs.ledger import Ledger
+from jobs.logs import bound
+from jobs.queue import TASK
+from worker.dreamer import Dreamer
+from worker.heartbeat import Heartbeat
+
+log = logging.getLogger(__name__)
+
+
+def add_task(app: Celery, ledger: Ledger, dreamer: Dreamer, heartbeat: Heartbeat) -> None:
+    """Give the app the task that the API sends by name."""
+
+    @app.task(name=TASK)
+    def dream(message: dict[str, Any]) -> None:
+        if message.get("version") != 1:
+            log.error("a message of another version was left: %s", message)
+            return
+        with bound(job=message["id"]):
+            claim = ledger.claim(message["id"], heartbeat.presence.name)
+            if claim is None:
+                log.info("nothing to do: the job isn't queued any more")
+                return
+            with heartbeat.dreaming(claim):
+                dreamer.run(claim)
