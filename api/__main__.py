@@ -1,0 +1,75 @@
+"""Starts the API: `python -P -m api`, set by DREAM_… alone.
+
+Ends with 0 when told to stop, with 2 when a setting can't be used or the port is taken.
+"""
+
+import errno
+import logging
+import signal
+import socket
+import sys
+
+import uvicorn
+
+from api.app import create_app
+from jobs import logs
+from jobs import settings as settings_
+from jobs.errors import BadSetting
+from jobs.process import end_with_parent
+from jobs.settings import Settings
+
+log = logging.getLogger(__name__)
+GRACE_S = 2  # for answers on their way when told to stop; the whole stack has 5
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit code."""
+    try:
+        settings = settings_.load().check_host()
+        end_with_parent(settings.parent_pid)
+        listening = listen(settings)
+    except BadSetting as error:
+        sys.stderr.write(f"api: {error}\n")  # nothing logs yet
+        return 2
+    for told in (signal.SIGINT, signal.SIGTERM):
+        # The server stops on these by itself, then raises them again for who was there before.
+        signal.signal(told, lambda *_: sys.exit(0))
+    logs.set_up(settings, "api")
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    log.info("listening on http://%s:%d", shown, port)
+    config = uvicorn.Config(
+        create_app(settings),
+        log_level=settings.log_level,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        proxy_headers=False,  # nobody in front is trusted before issue 6
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+    return 0
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return the socket that the API is served on; port 0 takes a free one.
+
+    Raises:
+        BadSetting: the address isn't this machine's, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = (
+                "the port is taken; stop what listens there, or set another (0 takes a free one)"
+            )
+            raise BadSetting("DREAM_PORT", settings.port, reason, "port") from error
+        raise BadSetting(
+            "DREAM_HOST", settings.host, error.strerror or str(error), "host"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

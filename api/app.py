@@ -1,0 +1,53 @@
+"""Builds the API: the one place where its parts meet."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import Depends, FastAPI
+
+from api import dreams, health, home, models, problems
+from api.dependencies import Room, known_parameters_only
+from api.middleware import Manners
+from api.openapi import describe
+from jobs.settings import Settings
+from jobs.wiring import open_ledger, open_reaper
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the API of a deployment. Redis need not be up: it is asked when a request needs it."""
+    ledger = open_ledger(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        reaper = open_reaper(settings, ledger)
+        reaper.start()
+        yield
+        reaper.stop()
+
+    app = FastAPI(
+        title="torch-inception",
+        summary="A neural network dreams on your picture",
+        version=_version(),
+        lifespan=lifespan,
+        docs_url=None,  # ours is api/home.py's: FastAPI's own fetches its assets from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        dependencies=[Depends(known_parameters_only)],
+    )
+    app.state.room = Room(settings, ledger)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    app.add_middleware(Manners)
+    problems.install(app)
+    for room in (dreams, models, health, home):
+        app.include_router(room.router)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("torch-inception")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0"
