@@ -1,0 +1,76 @@
+# Everything one types. `make` alone lists it; GNU make 3.81 (macOS) is enough.
+# A recipe line that takes long is one command, run by make itself or by `exec`: so a signal to
+# make reaches that command, and make waits until it has cleaned up.
+
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python -m
+DREAM  := $(VENV)/bin/dream
+IMAGE  ?=
+ARGS   ?=
+
+STARTED  := $(shell date +%s)
+TERMINAL := $(shell [ -t 2 ] && echo yes)
+# On a terminal pip shows its progress bar, which it hides under --quiet.
+PIP      := $(RUN) pip --disable-pip-version-check --no-input install
+QUIET    := --quiet --quiet
+LOUDER   := $(if $(TERMINAL),,$(QUIET))
+export IMAGE
+
+.PHONY: help install demo up weights test clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo [IMAGE=my.jpg]   see VGG-19 dream on a photograph; sets up all it needs"
+	@echo "make up [ARGS='--port …']  serve on http://127.0.0.1:8000 until Ctrl-C"
+	@echo "make install               only set up $(VENV)"
+	@echo "make weights               only pull the default model's weights"
+	@echo "make test                  format, lint, types, arrows, all tests"
+	@echo "make clean                 remove $(VENV), out/ and caches; weights stay"
+
+demo: $(VENV)/.installed
+	@exec $(DREAM) demo --started $(STARTED) $${IMAGE:+--image "$$IMAGE"}
+
+up: $(VENV)/.installed
+	@exec $(DREAM) up $(ARGS)
+
+install: $(VENV)/.installed
+	@echo "$(VENV) is ready: $(DREAM) --help"
+
+weights: $(VENV)/.installed
+	@exec $(DREAM) models pull vgg19
+
+test: $(VENV)/.installed-dev weights
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(VENV)/bin/lint-imports --no-cache
+	$(RUN) pytest
+
+# A stamp is the last step, so whatever was interrupted before it is done again. pip keeps what is
+# whole, and with everything in place it asks no network. RECORD is the last file of a package that
+# pip writes: without it, the package is only half there, which pip itself doesn't see.
+$(VENV)/.installed: requirements/base.txt requirements/torch.txt pyproject.toml | $(VENV)/.made
+	@for package in $(VENV)/lib/python3*/site-packages/*.dist-info; do \
+	  [ -f "$$package/RECORD" ] || rm -rf "$$package"; done
+	@$(RUN) pip --version >/dev/null 2>&1 || { \
+	  rm -rf $(VENV)/lib/python3*/site-packages/pip-*.dist-info; $(RUN) ensurepip >/dev/null; }
+	@echo "Installing torch-inception into $(VENV): torch and its libraries are about 3 GB, once."
+	@$(PIP) $(QUIET) --require-hashes -r requirements/base.txt
+	@$(PIP) $(LOUDER) --require-hashes -r requirements/torch.txt
+	@$(PIP) $(QUIET) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed
+	@$(PIP) $(QUIET) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "torch-inception needs Python 3.11 or newer, and $(PYTHON) is %d.%d; install one and name it: make install PYTHON=python3.12" % sys.version_info[:2])'
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

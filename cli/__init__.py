@@ -1,0 +1,1 @@
+"""The `dream` command: DreamSpec as options, a client of the HTTP face, `up` to start it all."""

@@ -1,0 +1,42 @@
+"""A dream in this process: its network loaded, its steps watched."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cli.progress import Bar, dreaming
+from cli.pulling import ensure_weights
+from dream_core.catalogue import Catalogue
+from dream_core.spec import DreamSpec
+
+if TYPE_CHECKING:  # torch takes seconds to import, and `--help` needs none
+    from dream_core.dream import Dream, Step
+    from dream_core.networks import Network
+
+
+def load(spec: DreamSpec, catalogue: Catalogue, device: str) -> "Network":
+    """Return the network of a spec on a device; its weights are pulled where they are missing.
+
+    Raises:
+        DeviceMissing, WeightsMissing, WeightsCorrupt, ModelRefused: what is wrong with the host.
+    """
+    from dream_core.executors.device import resolve_device
+    from dream_core.networks import load_network
+
+    where = resolve_device(device)
+    model = catalogue[spec.model]
+    weights = ensure_weights(model, catalogue.folder)
+    return load_network(model, weights, pooling=spec.pooling, device=where)
+
+
+def steps(dream: "Dream", bar: Bar) -> Iterator["Step"]:
+    """Step the dream to its end, with a bar that shows loss and time left."""
+    began, first = time.monotonic(), dream.iteration
+    total = dream.spec.iterations
+    bar.at(first, total, dreaming(first, total, {}, None))
+    while not dream.finished:
+        step = dream.step()
+        each_s = (time.monotonic() - began) / (step.iteration - first)
+        left_s = each_s * (total - step.iteration)
+        bar.at(step.iteration, total, dreaming(step.iteration, total, step.losses, left_s))
+        yield step

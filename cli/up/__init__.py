@@ -1,0 +1,1 @@
+"""The supervisor: every room of the service under one roof."""
