@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python -m
 DREAM  := $(VENV)/bin/dream
+# The default model, and Inception for the test that holds our graph to Google's.
+WEIGHTS := vgg19 inception_v3
 IMAGE  ?=
 ARGS   ?=
 
@@ -24,7 +26,7 @@ help:
 	@echo "make demo [IMAGE=my.jpg]   see VGG-19 dream on a photograph; sets up all it needs"
 	@echo "make up [ARGS='--port …']  serve on http://127.0.0.1:8000 until Ctrl-C"
 	@echo "make install               only set up $(VENV)"
-	@echo "make weights               only pull the default model's weights"
+	@echo "make weights               only pull the weights that the tests use"
 	@echo "make test                  format, lint, types, arrows, all tests"
 	@echo "make clean                 remove $(VENV), out/ and caches; weights stay"
 
@@ -38,7 +40,7 @@ install: $(VENV)/.installed
 	@echo "$(VENV) is ready: $(DREAM) --help"
 
 weights: $(VENV)/.installed
-	@exec $(DREAM) models pull vgg19
+	@exec $(DREAM) models pull $(WEIGHTS)
 
 test: $(VENV)/.installed-dev weights
 	$(RUN) ruff format --check .
