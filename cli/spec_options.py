@@ -25,36 +25,35 @@ def asked_spec(options: dict[str, Any], catalogue: Catalogue) -> DreamSpec:
     Raises:
         InvalidSpec, UnknownModel, UnknownLayer: naming value, limit and way out.
     """
-    given = {name: options.get(name) for name in flat_names()}
-    return parse_flat(
-        [(name, str(value)) for name, value in given.items() if value is not None], catalogue
-    )
+    given = [(name, text) for name in flat_names() for text in _texts(options[name])]
+    return parse_flat(given, catalogue)
+
+
+def _texts(value: bool | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return every text that an option was given, so that one given twice is refused, not lost."""
+    if value is None:
+        return ()
+    return (str(value),) if isinstance(value, bool) else value
 
 
 def _option(name: str) -> Callable[[Command], Command]:
     # The texts go to the flat form as they are: the spec's own sentences answer what is wrong.
     flag = f"--{name.replace('_', '-')}"
     if name == DOSE:
-        return click.option(flag, metavar="NUMBER", help=DOSE_HELP)
+        return click.option(flag, metavar="NUMBER", multiple=True, help=DOSE_HELP)
     field = DreamSpec.model_fields[name]
     text = _sentence(field.description or "", field.get_default())
     if field.annotation is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)
-    return click.option(flag, name, metavar=_metavar(field.annotation), help=text)
+    return click.option(flag, name, metavar=_metavar(field.annotation), multiple=True, help=text)
 
 
 def _sentence(description: str, default: Any) -> str:
     """Return the help of a field, with its default where that is one value."""
-    plain = isinstance(default, str | int | float) and not isinstance(default, bool)
-    return (
-        f"{description} [default: {default:g}]"
-        if _number(default)
-        else (f"{description} [default: {default}]" if plain else description)
-    )
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, bool) or not isinstance(default, str | int | float):
+        return description
+    shown = default if isinstance(default, str) else f"{default:g}"
+    return f"{description} [default: {shown}]"
 
 
 def _metavar(annotation: Any) -> str:

@@ -104,6 +104,8 @@ def model_files(flags: Flags) -> tuple[Path, Path] | None:
                 f"-proto_file is '{flags.proto_file}', but there is no -model_file; name both"
             )
         return None
+    if not weights.is_file():
+        raise BadOption(f"-model_file is '{weights}', but there is no such file")
     beside = [
         weights.with_suffix(".prototxt"),
         weights.with_name(f"{weights.stem}_deploy.prototxt"),

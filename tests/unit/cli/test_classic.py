@@ -135,6 +135,12 @@ def test_the_models_of_an_old_checkout_are_found(
     assert [path.suffix for path in found] == [".caffemodel", ".prototxt"]
 
 
+def test_a_caffemodel_that_is_not_there_is_named() -> None:
+    """Before anything is guessed about its prototxt."""
+    with pytest.raises(BadOption, match=r"nope\.caffemodel', but there is no such file"):
+        model_files(flags("-model_file", "nope.caffemodel"))
+
+
 def test_a_prototxt_without_a_caffemodel_says_what_is_missing() -> None:
     """Half a network is nobody's wish."""
     with pytest.raises(BadOption, match="no -model_file"):

@@ -60,6 +60,12 @@ def test_a_switch_can_be_turned_off(ask: Any) -> None:
     assert not ask("--no-normalize-gradients").normalize_gradients
 
 
+def test_an_option_given_twice_is_refused(ask: Any) -> None:
+    """Whoever types --layers twice means both; the last one alone would be a surprise."""
+    with pytest.raises(InvalidSpec, match="layers is given more than once"):
+        ask("--layers", "relu5_1", "--layers", "relu4_1")
+
+
 def test_what_is_wrong_is_said_by_the_spec(ask: Any) -> None:
     """One sentence for form, JSON and command line."""
     with pytest.raises(InvalidSpec, match="iterations is 'many'"):
