@@ -29,18 +29,28 @@ def list_models(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    table = Table("model", "here", "MB", "layers", "licence, as far as stated", "where from")
+    table = Table("model", "here", "MB", "layers", "where from", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
     for model, row in zip(catalogue, rows, strict=True):
         table.add_row(
             model.name,
             "yes" if row["here"] else "no",
             _megabytes(row["bytes"] or row["download_bytes"]),
             str(len(model.layers)),
-            model.origin.license or "not stated",
             _source(model),
         )
     Console().print(table, markup=False)
-    click.echo(f"in {catalogue.folder}")
+    click.echo(f"\nin {catalogue.folder}\n\nLicences of weights, as far as stated:")
+    for terms, names in _by_license(catalogue).items():
+        click.echo(f"  {', '.join(names)}: {terms}")
+
+
+def _by_license(catalogue: Catalogue) -> dict[str, list[str]]:
+    """Return the names of the networks by the terms of their weights."""
+    found: dict[str, list[str]] = {}
+    for model in catalogue:
+        found.setdefault(model.origin.license or "not stated", []).append(model.name)
+    return found
 
 
 @models.command()

