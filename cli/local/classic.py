@@ -8,7 +8,6 @@ import click
 
 from cli.errors import BadOption
 from cli.local.classic_flags import OLD_MODEL_FILE, OLD_PROTO_FILE, Flags, parse
-from cli.local.run import check_png
 from cli.progress import Bar
 from dream_core.catalogue import Catalogue
 from dream_core.model import Model
@@ -19,6 +18,7 @@ if TYPE_CHECKING:  # as in `dreaming`
     from dream_core.networks import Network
 
 CAFFE = "vgg19_caffe"
+PNG, JPEG = (".png",), (".jpg", ".jpeg")
 
 
 @click.command(
@@ -34,7 +34,10 @@ CAFFE = "vgg19_caffe"
 def classic(flags: tuple[str, ...]) -> None:
     """Take every flag of neural_dream.lua, each with one dash; `-help` lists them."""
     asked = parse(flags)
-    check_png(asked.output_image, "-output_image")
+    if asked.output_image.suffix.lower() not in (*PNG, *JPEG):
+        raise BadOption(
+            f"-output_image is '{asked.output_image}'; name it .png, or .jpg for a JPEG"
+        )
 
     from dream_core.dream import Dream
     from dream_core.picture import read, working_source
@@ -148,11 +151,13 @@ def _from_files(flags: Flags, weights: Path, prototxt: Path) -> tuple[DreamSpec,
 def _dream(dream: "Dream", flags: Flags) -> None:
     """Save before each update and print its losses after it, as the program did."""
     from cli.local.dreaming import steps
-    from dream_core.picture import write_png
+    from dream_core.picture import encode_jpeg, encode_png, write_bytes
+
+    encode = encode_png if flags.output_image.suffix.lower() in PNG else encode_jpeg
 
     def save(iteration: int) -> None:
         if path := flags.saved_as(iteration):
-            write_png(path, dream.picture().numpy(), dream.spec.rounding)
+            write_bytes(path, encode(dream.picture().numpy(), dream.spec.rounding))
 
     with Bar("dreaming") as bar:
         save(1)

@@ -6,17 +6,19 @@ from dream_core.picture.read import LIMITS, Limits, read
 from dream_core.picture.scale import scale
 from dream_core.picture.sheet import contact_sheet
 from dream_core.picture.source import working_source
-from dream_core.picture.write import encode_png, write_png
+from dream_core.picture.write import encode_jpeg, encode_png, write_bytes, write_png
 
 __all__ = [
     "LIMITS",
     "Limits",
     "Picture",
     "contact_sheet",
+    "encode_jpeg",
     "encode_png",
     "film_webp",
     "read",
     "scale",
     "working_source",
+    "write_bytes",
     "write_png",
 ]

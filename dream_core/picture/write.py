@@ -29,6 +29,9 @@ QUICK = PngOptions(compress_level=1, compress_type=3)
 the size of the default (25 to 48 ms); level 1 alone takes 15 to 19 ms for 7 % more bytes."""
 
 
+JPEG_QUALITY = 95  # Pillow's advice for the most that still pays
+
+
 def encode_png(
     rgb: Planes, rounding: Rounding = "nearest", alpha: NDArray[np.float32] | None = None
 ) -> bytes:
@@ -43,14 +46,23 @@ def encode_png(
     Raises:
         PictureNotFinite: a value is NaN or infinite.
     """
-    finite = np.isfinite(rgb)
-    if not finite.all():
-        raise PictureNotFinite(int(finite.size - finite.sum()), finite.size)
-    bands = [_as_bytes(plane, rounding) for plane in rgb]
+    bands = _bands(rgb, rounding)
     if alpha is not None:
         bands.append(_as_bytes(alpha, "nearest"))
     encoded = BytesIO()
     Image.fromarray(np.stack(bands, axis=-1)).save(encoded, "PNG", **QUICK)
+    return encoded.getvalue()
+
+
+def encode_jpeg(rgb: Planes, rounding: Rounding = "nearest") -> bytes:
+    """Return a picture as JPEG of high quality, for those who name their file so.
+
+    Raises:
+        PictureNotFinite: a value is NaN or infinite.
+    """
+    encoded = BytesIO()
+    picture = Image.fromarray(np.stack(_bands(rgb, rounding), axis=-1))
+    picture.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return encoded.getvalue()
 
 
@@ -66,9 +78,17 @@ def write_png(
         PictureNotFinite: a value is NaN or infinite; what stood at `path` is still there.
         OSError: the folder can't be written to.
     """
-    encoded = encode_png(rgb, rounding, alpha)
+    write_bytes(path, encode_png(rgb, rounding, alpha))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that is whole from the moment it has its name.
+
+    Raises:
+        OSError: the folder can't be written to.
+    """
     with whole_file(path) as file:
-        file.write(encoded)
+        file.write(content)
 
 
 @contextmanager
@@ -82,6 +102,13 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def _bands(rgb: Planes, rounding: Rounding) -> list[NDArray[np.uint8]]:
+    finite = np.isfinite(rgb)
+    if not finite.all():
+        raise PictureNotFinite(int(finite.size - finite.sum()), finite.size)
+    return [_as_bytes(plane, rounding) for plane in rgb]
 
 
 def _as_bytes(plane: Planes, rounding: Rounding) -> NDArray[np.uint8]:

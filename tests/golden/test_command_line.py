@@ -11,6 +11,7 @@ from cli.main import run
 
 GOLDEN = Path(__file__).parent
 STEP = 1  # of 255: the program's own float32 scatter, cut by truncation
+JPEG_MAGIC = b"\xff\xd8\xff"
 # golden/README.md: losses of relu2_1 and relu4_1 as the program printed them, by iteration.
 PRINTED = {
     2: (44.925117, 1.157978, 46.083095),
@@ -81,3 +82,22 @@ def test_the_losses_printed_are_those_of_the_2015_program(
         # The pictures drift apart by float32's last bits from the first update on.
         assert losses[iteration] == pytest.approx(expected, rel=1e-4)
     assert [path.name for path in tmp_path.iterdir()] == ["a.b.png"]
+
+
+@pytest.mark.parametrize(("name", "status"), [("dreamed.jpg", 0), ("dreamed.webp", 1)])
+def test_the_name_of_the_output_chooses_its_format(tmp_path: Path, name: str, status: int) -> None:
+    """PNG and JPEG, as in 2015; anything else is refused before the dream and not after."""
+    scene = GOLDEN / "inputs/scene_65x41.png"
+    files = GOLDEN / "models"
+    ended = run(
+        [
+            *("classic", "-content_image", str(scene), "-style_layers", "relu2_1"),
+            *("-image_size", "50", "-num_iterations", "2", "-save_iter", "0"),
+            *("-output_image", str(tmp_path / name)),
+            *("-model_file", str(files / "thin_vgg19.caffemodel")),
+        ]
+    )
+
+    assert ended == status
+    assert [path.name for path in tmp_path.iterdir()] == (["dreamed.jpg"] if status == 0 else [])
+    assert all(path.read_bytes().startswith(JPEG_MAGIC) for path in tmp_path.iterdir())
