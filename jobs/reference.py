@@ -1,0 +1,63 @@
+"""Prints docs/reference/settings.md, made from the code: `python -P -m jobs.reference`."""
+
+import sys
+from collections.abc import Iterator
+from typing import Final, Literal, get_args, get_origin
+
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
+
+from jobs.settings import PREFIX, Settings
+
+HEAD: Final = """# Settings
+
+Read from the environment when a process starts; a command's option wins over its variable. This
+page is made from the code (`python -P -m jobs.reference > docs/reference/settings.md`).
+
+| variable | values | default | is |
+|---|---|---|---|
+"""
+MODEL_DIR: Final = (
+    f"| `{PREFIX}MODEL_DIR` | folder | `models` in the user's cache "
+    "folder for torch-inception | where the weights of all models lie |\n"
+)
+FOLDERS: Final = {"data_dir": "the user's data folder for torch-inception"}
+
+
+def main() -> None:
+    """Print the page."""
+    sys.stdout.write(page())
+
+
+def page() -> str:
+    """Return the reference of every setting, in the order of the class."""
+    return HEAD + "".join(_rows()) + MODEL_DIR
+
+
+def _rows() -> Iterator[str]:
+    for name, field in Settings.model_fields.items():
+        default = FOLDERS.get(name) or _default(field)
+        yield (
+            f"| `{PREFIX}{name.upper()}` | {_values(field)} | {default} | {field.description} |\n"
+        )
+
+
+def _values(field: FieldInfo) -> str:
+    kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind]
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in kinds)
+    (kind,) = (kind for kind in kinds if kind is not type(None))
+    low = next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), None)
+    high = next((limit.le for limit in field.metadata if isinstance(limit, Le)), None)
+    named = {"int": "whole", "float": "number", "str": "text", "Path": "folder"}
+    word = named.get(kind.__name__, "secret text")
+    limits = " … ".join(f"{limit:,}" if limit is not None else "" for limit in (low, high))
+    return f"{word}, {limits.strip()}" if low is not None or high is not None else word
+
+
+def _default(field: FieldInfo) -> str:
+    return "none" if field.default is None else f"`{field.default}`"
+
+
+if __name__ == "__main__":
+    main()
