@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("cli.local.run", "run"),
     "classic": ("cli.local.classic", "classic"),
     "models": ("cli.local.models", "models"),
+    "doctor": ("cli.local.doctor", "doctor"),
 }
 FAILED, INTERRUPTED = 1, 130
 
@@ -70,10 +71,11 @@ def run(arguments: list[str]) -> int:
     """Run `dream` with these arguments and return the exit status."""
     try:
         with _signals_interrupt():
-            dream.main(arguments, prog_name="dream", standalone_mode=False)
+            # Not standalone, click hands back the status of an Exit, and what a command returns.
+            status = dream.main(arguments, prog_name="dream", standalone_mode=False)
     except BaseException as error:
         return _answer(error, debug="--debug" in arguments)
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 def _answer(error: BaseException, debug: bool) -> int:

@@ -106,3 +106,12 @@ def test_a_result_that_is_no_png_is_refused_before_anything_runs(
     """The name would promise what the file doesn't hold."""
     assert main.run(["run", str(tmp_path / "no.png"), "-o", str(tmp_path / "dream.jpg")]) == 1
     assert "name it dream.png" in capsys.readouterr().err
+
+
+def test_the_status_that_a_command_ends_with_is_the_processs(tmp_path: Path) -> None:
+    """`models verify` of broken weights fails a script that trusts exit statuses."""
+    (tmp_path / "vgg19").mkdir()
+    (tmp_path / "vgg19" / "weights.safetensors").write_bytes(b"half of it")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DREAM_MODEL_DIR", str(tmp_path))
+        assert main.run(["models", "verify", "vgg19"]) == 1

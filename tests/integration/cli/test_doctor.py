@@ -1,0 +1,87 @@
+"""`dream doctor` on real parts: what is broken is named, with the way out and an exit status."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from cli.main import run
+from jobs.connection import connect
+from jobs.settings import PREFIX, Settings
+from jobs.valkey import socket_url
+
+
+@pytest.fixture(autouse=True)
+def ours(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Look at this test's server, folders and a port that nobody has."""
+    models = tmp_path / "models" / "vgg19"
+    models.mkdir(parents=True)
+    monkeypatch.setenv(f"{PREFIX}MODEL_DIR", str(models.parent))
+    monkeypatch.setenv(f"{PREFIX}DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv(f"{PREFIX}PORT", "0")
+    assert settings.redis_url is not None
+    monkeypatch.setenv(f"{PREFIX}REDIS_URL", settings.redis_url.get_secret_value())
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what the doctor prints."""
+    assert run(["doctor"]) in (0, 1)
+    return capsys.readouterr().out
+
+
+def test_a_redis_that_answers_and_keeps_everything_is_fine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What a ledger needs is a server that never drops a key by itself."""
+    (line,) = [line for line in said(capsys).splitlines() if line[4:].startswith("redis")]
+
+    assert line.startswith("ok")
+    assert line.endswith("noeviction")
+
+
+def test_a_redis_that_forgets_is_named(
+    server: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An evicting Redis loses jobs when it is full, and says nothing."""
+    client = connect(server)
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        output = said(capsys)
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+
+    assert "!!  redis" in output
+    assert "set `maxmemory-policy noeviction`" in output
+
+
+def test_anything_amiss_is_the_exit_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """For scripts: 1 where a line has a way out, and that line is there."""
+    monkeypatch.setenv(f"{PREFIX}REDIS_URL", socket_url(tmp_path / "nowhere"))
+
+    assert run(["doctor"]) == 1
+    assert "start it, or set DREAM_REDIS_URL" in capsys.readouterr().out
+
+
+def test_missing_and_broken_weights_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both come right by a pull, and the line says so."""
+    assert "none are here" in said(capsys)
+
+    (tmp_path / "models" / "vgg19" / "weights.safetensors").write_bytes(b"half of it")
+    (tmp_path / "models" / "vgg19" / "weights.sha256").write_text("0" * 64)
+
+    assert "run `dream models pull vgg19`" in said(capsys)
+
+
+def test_a_port_that_somebody_has_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before `dream up` fails on it."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setenv(f"{PREFIX}PORT", str(other.getsockname()[1]))
+        output = said(capsys)
+
+    assert "stop it, or set DREAM_PORT" in output
