@@ -1,22 +1,30 @@
 """One attempt at a job: all that a worker may write, and only while its fence is current."""
 
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from jobs.errors import FenceLost
 from jobs.record import Job, Problem, Progress, Run, Status
 from jobs.scripts import Scripts
 from jobs.store import Store
 
+log = logging.getLogger(__name__)
+
 LEASE_S = 15
+_STALE = "stale"  # what `frame` answers where another attempt has the job
+
+_T = TypeVar("_T")
 
 
 class Claim:
     """An attempt at a job.
 
     Every method raises `FenceLost` once the attempt is no longer the job's: the worker then stops
-    quietly. `canceling` becomes true when the job was cancelled meanwhile.
+    quietly. `canceling` becomes true when the job was canceled meanwhile, `late` when its deadline
+    has passed.
     """
 
     def __init__(
@@ -36,6 +44,7 @@ class Claim:
         self.job = job
         self.fence = fence
         self.canceling = False
+        self.late = False
         self._scripts = scripts
         self._store = store
         self._deliver = deliver
@@ -70,7 +79,9 @@ class Claim:
     def publish_frame(self, iteration: int, width: int, height: int, png: bytes) -> None:
         """Put a frame on disk, then make it known.
 
-        Where an earlier attempt has published the frame, ours is dropped.
+        Where an earlier attempt has published the frame, or the fence is lost, ours is dropped.
+        A Redis that went back to before our claim may be told of our frames from the disk at this
+        very moment (`jobs.refill`), so there ours is left; who ends the job removes what remains.
 
         Raises:
             StoreFault: the disk refuses.
@@ -83,10 +94,28 @@ class Claim:
             "bytes": len(png),
             "fence": self.fence,
         }
-        known = self._scripts.run("frame", self.job.id, self.fence, iteration, json.dumps(frame))
-        if known != "new":
+        ours = json.dumps(frame)
+        known = self._scripts.run("frame", self.job.id, self.fence, iteration, ours)
+        if known and known != ours:
             path.unlink(missing_ok=True)
-        self._held(known)
+        if self._held(None if known == _STALE else known) != ours:
+            self._compare(iteration, png, json.loads(known)["fence"])
+
+    def _compare(self, iteration: int, png: bytes, fence: str) -> None:
+        """Tell where a picture of ours isn't the one that an earlier attempt has published."""
+        published = self._store.frame_path(self.job.id, iteration, fence)
+        try:
+            same = published.read_bytes() == png
+        except OSError:
+            same = False
+        if not same:
+            self.tell("frame-differs", iteration=iteration, published=fence)
+
+    def tell(self, event: str, **details: str | int) -> None:
+        """Add an event to the job's: something to know that changes nothing."""
+        log.warning("%s: %s", event, details)
+        told = [str(part) for pair in details.items() for part in pair]
+        self._held(self._scripts.run("event", self.job.id, self.fence, event, *told))
 
     def checkpoint(self, iteration: int, state: bytes) -> None:
         """Keep the state at an iteration whose frames are all published.
@@ -94,12 +123,16 @@ class Claim:
         Raises:
             StoreFault: the disk refuses.
         """
-        self._store.write_checkpoint(self.job.id, iteration, self.fence, state)
-        self._note("checkpoint", str(iteration), "lost", "0")
+        path = self._store.write_checkpoint(self.job.id, iteration, self.fence, state)
+        try:
+            self._note("checkpoint", str(iteration), "lost", "0")
+        except FenceLost:
+            path.unlink(missing_ok=True)
+            raise
 
     def renew(self) -> None:
         """Keep the lease for another 15 s."""
-        self._held(self._scripts.run("renew", self.job.id, self.fence, LEASE_S * 1000))
+        self._look(self._scripts.run("renew", self.job.id, self.fence, LEASE_S * 1000))
 
     def succeed(self) -> Status:
         """End the job, its last frame is its result; return how it ended (it may be canceled)."""
@@ -124,10 +157,14 @@ class Claim:
         return status
 
     def _note(self, field: str, value: str, *more: str) -> None:
-        status = self._scripts.run("note", self.job.id, self.fence, field, field, value, *more)
-        self.canceling = self._held(status) == Status.CANCELING
+        self._look(self._scripts.run("note", self.job.id, self.fence, field, field, value, *more))
 
-    def _held(self, answer: str | None) -> str:
+    def _look(self, answer: tuple[str, int | None] | None) -> None:
+        """Take in what a script says beside "held": whether to go on."""
+        status, late = self._held(answer)
+        self.canceling, self.late = status == Status.CANCELING, bool(late)
+
+    def _held(self, answer: _T | None) -> _T:
         if not answer:
             raise FenceLost(self.job.id, self.fence)
         return answer

@@ -1,14 +1,17 @@
 """The errors of the jobs room, each on its branch of `DreamError`.
 
-Refused     UnknownDream, UnknownFrame
-Wait        LedgerAway, LedgerFull
-HostFault   BadSetting, ServerMissing, ServerDown, DataFolderInUse, StoreFault
+Refused     UnknownDream, UnknownFrame, NotFinished, NoState
+Wait        LedgerAway, LedgerFull, QueueFull, DiskFull, StoreFault
+HostFault   BadSetting, ServerMissing, ServerDown, DataFolderInUse, DeadlinePassed
 Stale       FenceLost
 """
 
+import errno
+from datetime import datetime
 from pathlib import Path
 
 from dream_core.errors import FieldFault, HostFault, Refused, Stale, Wait
+from jobs.disk import Footprint
 
 SHOWN = 40  # characters of an id that are repeated: one is 26, and anything may stand in a URL
 
@@ -40,6 +43,33 @@ class UnknownFrame(Refused):
         )
 
 
+class NotFinished(Refused):
+    """What was asked for needs a dream that is at its end."""
+
+    code = "not-finished"
+    title = "The dream is not finished"
+
+    def __init__(self, id: str, status: str) -> None:  # noqa: A002
+        """Name its status and the ways out."""
+        super().__init__(
+            f"dream {id} is {status}; wait for its end, or POST /dreams/{id}/cancel first"
+        )
+
+
+class NoState(Refused):
+    """The dream has left no state to go on from."""
+
+    code = "no-state"
+    title = "Nothing to go on from"
+
+    def __init__(self, id: str, status: str) -> None:  # noqa: A002
+        """Say why, and the way out."""
+        super().__init__(
+            f"dream {id} is {status} and left no state to go on from; "
+            f"POST /dreams/{id}/retry begins at its source"
+        )
+
+
 class LedgerAway(Wait):
     """Redis can't be reached."""
 
@@ -62,6 +92,60 @@ class LedgerFull(Wait):
     def __init__(self) -> None:
         """Say the way out."""
         super().__init__("Redis is at its maxmemory; raise it, or delete dreams")
+
+
+class QueueFull(Wait):
+    """As many dreams wait as may."""
+
+    code = "queue-full"
+    title = "The queue is full"
+
+    def __init__(self, waiting: int, limit: int, retry_after_s: int) -> None:
+        """Say how many wait, and when a place will be free at the present pace."""
+        self.retry_after_s = retry_after_s
+        super().__init__(
+            f"{waiting} dreams are waiting, the limit is {limit}; "
+            f"try again in {retry_after_s} s or cancel one"
+        )
+
+
+class DiskFull(Wait):
+    """The dream's frames may not fit on the disk."""
+
+    code = "disk-full"
+    title = "The disk is too full for this dream"
+    retry_after_s = 60
+
+    def __init__(self, footprint: Footprint, room: int) -> None:
+        """Name what it may take, what there is, how many frames fit, and which save_every would."""
+        fitting = min(footprint.frames_that_fit(room), footprint.frames)
+        save_every = footprint.save_every_that_fits(room)
+        other = "" if save_every is None else f"save_every {save_every} or more fits, or "
+        sentence = (
+            f"{footprint.frames} frames of {footprint.width} × {footprint.height} may take "
+            f"{footprint.bytes / 1e6:.1f} MB, the disk has {max(room, 0) / 1e6:.1f} MB for them, "
+            f"{fitting} fit; {other}ask for a smaller image_size, or delete dreams"
+        )
+        super().__init__(sentence)
+        allowed = () if save_every is None else (str(save_every),)
+        self.faults = (FieldFault("save_every", footprint.save_every, sentence, allowed),)
+
+
+class StoreFault(Wait):
+    """The folder of pictures can't be read or written."""
+
+    code = "store-fault"
+    title = "The data folder can't be used"
+    retry_after_s = 30
+
+    def __init__(self, path: Path | str, reason: object, number: int | None = None) -> None:
+        """Say which file, and what the system said: its words and its errno."""
+        super().__init__(f"{path}: {reason}; free space or give the service access")
+        self.passing = number in _PASSING
+
+
+# Space comes back when something is deleted, and access when the folder is mounted or owned right.
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class BadSetting(HostFault):
@@ -116,15 +200,19 @@ class DataFolderInUse(HostFault):
         )
 
 
-class StoreFault(HostFault):
-    """The folder of pictures can't be read or written."""
+class DeadlinePassed(HostFault):
+    """The dream ran past its deadline."""
 
-    code = "store-fault"
-    title = "The data folder can't be used"
+    code = "deadline-passed"
+    title = "The deadline passed"
 
-    def __init__(self, path: Path | str, reason: object) -> None:
-        """Say which file and what the system said."""
-        super().__init__(f"{path}: {reason}; free space or give the service access")
+    def __init__(self, iteration: int, iterations: int, expires_at: datetime | None) -> None:
+        """Say when it was, and how far the dream had come."""
+        moment = "" if expires_at is None else f", {expires_at.isoformat(timespec='seconds')},"
+        super().__init__(
+            f"its deadline{moment} passed at iteration {iteration} of {iterations}; "
+            "continue it, or ask again with a longer timeout_s"
+        )
 
 
 class FenceLost(Stale):

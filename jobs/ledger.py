@@ -4,41 +4,40 @@ Synchronous: the API calls it from its thread pool, the worker directly. Any cal
 `LedgerAway` when Redis doesn't answer. What may follow what is the table in `jobs/record.py`.
 """
 
-import json
 import logging
 import secrets
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol
 
 import redis
 from ulid import ULID
 
-from dream_core.errors import DreamError
+from dream_core.errors import DreamError, FieldFault, InvalidSpec
 from dream_core.spec import DreamSpec
+from jobs import document
+from jobs.backlog import QueueState
 from jobs.claim import LEASE_S, Claim
-from jobs.errors import LedgerAway, LedgerFull, UnknownDream, UnknownFrame
-from jobs.presence import Presence, workers
-from jobs.record import (
-    Ending,
-    Frame,
-    Frames,
-    Job,
-    Order,
-    Problem,
-    Progress,
-    Queue,
-    Run,
-    Source,
-    Status,
+from jobs.disk import Footprint, largest_png
+from jobs.errors import (
+    DiskFull,
+    NoState,
+    NotFinished,
+    QueueFull,
+    UnknownDream,
+    UnknownFrame,
 )
+from jobs.limits import Limits
+from jobs.presence import Presence, workers
+from jobs.record import Ending, Frame, Job, Order, QueueName, Status
 from jobs.scripts import Scripts, translated
-from jobs.store import Picture, Store
-from jobs.waiting import waits_for
+from jobs.store import Picture, Start, Store
 
 log = logging.getLogger(__name__)
+
+UNKNOWN_PACE_S = 30  # where no job was ever started
 
 
 class Publish(Protocol):
@@ -56,11 +55,13 @@ class Ledger:
         store: Store,
         publish: Publish,
         scripts: Scripts | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """Work on `client` and `store`; `publish` hands ids to the broker.
 
         A worker gives `PatientScripts`, which wait for a Redis that is away.
         """
+        self._limits = limits or Limits()
         self._client = client
         self._store = store
         self._publish = publish
@@ -72,31 +73,166 @@ class Ledger:
         picture: Picture,
         *,
         owner: str = "local",
-        queue: Literal["interactive", "bulk"] = "interactive",
+        queue: QueueName = "interactive",
+        timeout_s: float | None = None,
+        parent: str | None = None,
     ) -> Job:
         """Take a job: disk, then ledger, then queue. When this returns, nothing can lose it.
 
+        Args:
+            spec: what to dream.
+            picture: on what; upright.
+            owner: whose it is.
+            queue: where it waits.
+            timeout_s: seconds, from now, after which it expires if it still waits, or fails with
+                `deadline-passed` if it runs; None: never.
+            parent: id of the job that it comes from.
+
         Raises:
+            QueueFull, DiskFull: there is no place for it.
             LedgerAway, LedgerFull, StoreFault: nothing was accepted.
         """
+        return self._accept(
+            picture,
+            spec=spec.model_dump(mode="json"),
+            owner=owner,
+            queue=queue,
+            timeout_s=timeout_s,
+            parent=parent,
+        )
+
+    def retry(self, job_id: str, *, timeout_s: float | None = None) -> Job:
+        """Take a job that asks once more for what `job_id` asked: the same spec and source.
+
+        A dream that was continued is continued once more. The deadline is a new one.
+
+        Raises:
+            UnknownDream: no such job.
+            NotFinished: it has not ended.
+            and all that `accept` raises.
+        """
+        parent = self._finished(job_id)
+        order = self._store.order(job_id)
+        start = self._store.start(job_id) if order.begins_at else None
+        return self._follow(parent, order, parent.spec, start, timeout_s)
+
+    def continue_(self, job_id: str, iterations: int, *, timeout_s: float | None = None) -> Job:
+        """Take a job that goes on where `job_id` stopped, for so many more iterations.
+
+        Its first frame is the picture that it begins with, numbered as in its parent; its spec
+        counts the iterations from the source, so that the spec posted with the source gives the
+        same dream.
+
+        Args:
+            job_id: a job that has ended, however it did.
+            iterations: how many more than its last state has.
+            timeout_s: see `accept`.
+
+        Raises:
+            UnknownDream: no such job.
+            NotFinished: it has not ended.
+            NoState: it has left no state.
+            InvalidSpec: fewer than 1 more, or more in all than a dream may have.
+            and all that `accept` raises.
+        """
+        parent = self._finished(job_id)
+        start = self._store.last_state(job_id)
+        if start is None:
+            raise NoState(job_id, parent.status)
+        spec = {**parent.spec, "iterations": _total(start.iteration, iterations)}
+        return self._follow(parent, self._store.order(job_id), spec, start, timeout_s)
+
+    def _finished(self, job_id: str) -> Job:
+        job = self.get(job_id)
+        if not job.status.terminal:
+            raise NotFinished(job_id, job.status)
+        return job
+
+    def _follow(
+        self,
+        parent: Job,
+        order: Order,
+        spec: dict[str, Any],
+        start: Start | None,
+        timeout_s: float | None,
+    ) -> Job:
+        """Take a job with the parent's source, owner and queue."""
+        return self._accept(
+            self._store.picture(parent.id, parent.source),
+            spec=spec,
+            owner=order.owner,
+            queue=order.queue,
+            timeout_s=timeout_s,
+            parent=parent.id,
+            start=start,
+        )
+
+    def _accept(
+        self,
+        picture: Picture,
+        *,
+        spec: dict[str, Any],
+        owner: str,
+        queue: QueueName,
+        timeout_s: float | None,
+        parent: str | None,
+        start: Start | None = None,
+    ) -> Job:
         ulid = ULID()
         order = Order(
             id=str(ulid),
             owner=owner,
             queue=queue,
-            spec=spec.model_dump(mode="json"),
+            parent=parent,
+            begins_at=start.iteration if start else 0,
+            spec=spec,
             created_at=ulid.datetime,
+            expires_at=None if timeout_s is None else ulid.datetime + timedelta(seconds=timeout_s),
         )
-        order = self._store.create(order.id, picture, order)
+        takes = _footprint(order, picture, source_bytes=0)
+        self._admit(_footprint(order, picture, source_bytes=_source_bytes(picture)))
+        order = self._store.create(order.id, picture, order, start)
         try:
-            self._scripts.run("accept", order.id, order.queue, *fields(order))
-        except (LedgerAway, LedgerFull):
-            # Nobody was promised anything. Had the script run and its answer been lost, the
-            # first worker would find no picture and say so.
+            self._check(
+                takes,
+                lambda room: self._scripts.run(
+                    "accept",
+                    order.id,
+                    order.queue,
+                    self._limits.max_queued,
+                    takes.bytes,
+                    room,
+                    takes.frame_bytes,
+                    *document.fields(order),
+                ),
+            )
+        except DreamError:
+            # Nobody was promised anything. Had the script run and its answer been lost, there is
+            # now a record without a folder and without a message, and the reaper removes it.
             self._store.discard(order.id)
             raise
         self.deliver(order.id, order.queue)
         return self.get(order.id)
+
+    def _admit(self, takes: Footprint) -> None:
+        """Ask before anything is written: a full disk is the last to be told to."""
+        self._check(
+            takes,
+            lambda room: self._scripts.run("admit", "", self._limits.max_queued, takes.bytes, room),
+        )
+
+    def _check(self, takes: Footprint, ask: Callable[[int], Any]) -> None:
+        """Ask a script whether there is a place for a job, given the bytes that may be taken.
+
+        Raises:
+            QueueFull, DiskFull: there is none.
+        """
+        room = self._store.free_bytes() - self._limits.min_free_disk
+        match ask(room):
+            case ["queue", waiting, pace_s]:
+                raise QueueFull(waiting, self._limits.max_queued, pace_s or UNKNOWN_PACE_S)
+            case ["disk", promised]:
+                raise DiskFull(takes, room - int(promised))
 
     def deliver(self, job_id: str, queue: str, *, ahead: bool = False) -> None:
         """Hand a job to the broker; where that fails the ledger knows, and it is tried again."""
@@ -135,7 +271,7 @@ class Ledger:
         found = self._scripts.run("frames", job_id, start, limit + 1)
         if found is None:
             raise UnknownDream(job_id)
-        shown = [_frame(told)[0] for told in found[:limit]]
+        shown = [document.frame(told)[0] for told in found[:limit]]
         return shown, shown[-1].iteration if len(found) > limit else None
 
     def source_path(self, job_id: str) -> Path:
@@ -157,7 +293,7 @@ class Ledger:
         if found is None:
             raise UnknownDream(job_id)
         if found:
-            frame, fence = _frame(found[0])
+            frame, fence = document.frame(found[0])
             if frame.iteration == iteration:
                 return self._store.frame_path(job_id, iteration, fence)
         raise UnknownFrame(job_id, iteration, self.get(job_id).frames.latest)
@@ -207,8 +343,31 @@ class Ledger:
         self._store.discard(job_id)
         self._scripts.run("delete", job_id)
 
+    def pause(self) -> QueueState:
+        """Start no queued job until `resume`; those that run go on. Idempotent, outlives restarts.
+
+        A message that comes meanwhile is used up, and the ledger notes whose it was.
+        """
+        self._scripts.run("pause", "")
+        return self.queue()
+
+    def resume(self) -> QueueState:
+        """Start queued jobs again: those whose messages are used up are sent anew. Idempotent."""
+        for job_id, queue in self._scripts.run("resume", ""):
+            # Ahead: they have waited longer than what came and was not delivered meanwhile.
+            self.deliver(job_id, queue, ahead=True)
+        return self.queue()
+
+    def queue(self) -> QueueState:
+        """Return what waits and runs now."""
+        return QueueState.of(self._scripts.run("queue", ""), self.workers())
+
     def remember(self, job_id: str) -> None:
-        """Write to disk how a job ended, so that a lost ledger doesn't run it again."""
+        """Write to disk how a job ended, so that a lost ledger doesn't run it again.
+
+        What nobody needs any more goes: frames that were never published, all states but the last.
+        Where it can't be written now, the reaper tries again.
+        """
         try:
             job = self.get(job_id)
             ending = Ending(
@@ -223,6 +382,9 @@ class Ledger:
                 frames=self._scripts.run("frames", job_id, "-inf", -1) or [],
             )
             self._store.write_ending(job_id, ending)
+            self._scripts.run("remembered", job_id)
+            published = [document.frame(told) for told in ending.frames]
+            self._store.tidy(job_id, {(each.iteration, fence) for each, fence in published})
         except DreamError as error:  # deleted meanwhile, or a full disk: the ledger knows it still
             log.warning("the ending of %s is not on disk: %s", job_id, error)
 
@@ -240,68 +402,43 @@ class Ledger:
 
     def _jobs(self, documents: Sequence[Any]) -> list[Job]:
         """Return documents as jobs; the workers are asked once, and only if a job waits for one."""
-        waiting = any(place is not None for _, _, place, _, _ in documents)
+        waiting = any(place is not None for _, _, place, *_ in documents)
         up = self.workers() if waiting else []
-        return [_job(document, up) for document in documents]
+        return [document.job(told, up) for told in documents]
 
 
-def fields(order: Order) -> list[str | int]:
-    """Return an order as names and values of the record's hash."""
-    assert order.source is not None  # noqa: S101 (the store has just filled it in)
-    values: dict[str, str | int] = {
-        "owner": order.owner,
-        "parent": order.parent or "",
-        "spec": json.dumps(order.spec),
-        "source": order.source.model_dump_json(),
-        "created_at": milliseconds(order.created_at),
-        "expires_at": milliseconds(order.expires_at),
-    }
-    return [part for pair in values.items() for part in pair]
-
-
-def _job(document: Any, up: Sequence[Presence]) -> Job:
-    """Return one answer of the `read` script as the document that everyone sees."""
-    job_id, flat, place, count, latest = document
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    spec = json.loads(fields["spec"])
-    position = None if place is None else place + 1
-    progress = fields.get("progress")
-    run, problem = fields.get("run"), fields.get("problem")
-    return Job(
-        id=job_id,
-        status=Status(fields["status"]),
-        seq=int(fields["seq"]),
-        parent=fields["parent"] or None,
-        spec=spec,
-        source=Source.model_validate_json(fields["source"]),
-        run=Run.model_validate_json(run) if run else None,
-        progress=Progress.model_validate_json(progress)
-        if progress
-        else Progress(iterations=spec["iterations"]),
-        queue=Queue(
-            position=position, waits_for=None if position is None else waits_for(position, up)
-        ),
-        attempt=int(fields["attempt"]),
-        frames=Frames(count=count, latest=None if latest is None else int(latest)),
-        created_at=_moment(fields["created_at"]),
-        started_at=_moment(fields.get("started_at")),
-        finished_at=_moment(fields.get("finished_at")),
-        expires_at=_moment(fields["expires_at"]),
-        problem=Problem.model_validate_json(problem) if problem else None,
+def _footprint(order: Order, picture: Picture, source_bytes: int) -> Footprint:
+    """Return the disk that an order may take; without a word about alpha, it has some."""
+    has_alpha = getattr(picture, "alpha", picture) is not None
+    return Footprint.of(
+        order.spec,
+        picture.height,
+        picture.width,
+        has_alpha=has_alpha,
+        begins_at=order.begins_at,
+        source_bytes=source_bytes,
     )
 
 
-def _frame(told: str) -> tuple[Frame, str]:
-    """Return a frame and the fence under which it was written."""
-    fields = json.loads(told)
-    fence = cast(str, fields.pop("fence"))
-    return Frame(**fields), fence
+def _source_bytes(picture: Picture) -> int:
+    return largest_png(picture.height, picture.width, 4)
 
 
-def milliseconds(moment: datetime | None) -> str:
-    """Return a time as the record's hash has it; empty where there is none."""
-    return str(round(moment.timestamp() * 1000)) if moment else ""
+def _total(begun: int, more: int) -> int:
+    """Return the iterations of a dream that goes on for `more`.
 
-
-def _moment(milliseconds: str | None) -> datetime | None:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+    Raises:
+        InvalidSpec: that is no dream.
+    """
+    limit = next(
+        rule.le for rule in DreamSpec.model_fields["iterations"].metadata if hasattr(rule, "le")
+    )
+    if more >= 1 and begun + more <= limit:
+        return begun + more
+    sentence = (
+        f"{more} more iterations after {begun} make {begun + more}, the limit is {limit}; "
+        f"ask for 1 to {limit - begun}"
+        if more >= 1
+        else f"iterations is {more}: a dream goes on for 1 or more"
+    )
+    raise InvalidSpec([FieldFault("iterations", more, sentence)])

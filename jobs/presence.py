@@ -11,7 +11,7 @@ EXPIRES_S = 15
 RENEWED_EVERY_S = 5
 _NAMES = "workers"  # a set, as asking for keys by pattern walks through all of Redis
 
-State = Literal["starting", "pulling", "idle", "dreaming", "stopping"]
+State = Literal["starting", "pulling", "idle", "dreaming", "disk-full", "stopping"]
 
 
 class Presence(BaseModel):

@@ -1,6 +1,6 @@
 """The queue: Celery carries a job's id from API to worker, and no more than that.
 
-A message is acknowledged when it starts. What has become of the job is the ledger's to know: a
+A message is gone when a worker has taken it. What has become of the job is the ledger's to know: a
 message that comes twice or late is harmless, one that is lost is sent again.
 """
 
@@ -9,34 +9,36 @@ from functools import partial
 from celery import Celery
 from kombu import Queue
 
-from jobs.connection import broker_url
+from jobs.connection import WORKER, Patience, broker_url
 from jobs.ledger import Publish
+from jobs.record import QUEUES
 from jobs.settings import Settings
 
 TASK = "torch_inception.dream"
-QUEUES = ("interactive", "bulk")
 
 # Redis is asked for all queues of the first step, then all of the next: 0 comes first. Ordinary
 # work of both queues is on one step, so that within it they take turns and bulk always moves.
 AHEAD, ORDINARY = 0, 3
 STEPS = [0, 3, 6, 9]
 
-# Longest silence on a connection before it is taken for dead. Redis answers a worker's wait for a
-# message far sooner.
-_SILENCE_S = 30
 
+def celery_app(settings: Settings, patience: Patience = WORKER) -> Celery:
+    """Return the Celery app of both sides; only a worker gives it the task itself.
 
-def celery_app(settings: Settings) -> Celery:
-    """Return the Celery app of both sides; only a worker gives it the task itself."""
+    A connection that is silent for longer than `patience` is taken for dead. Redis answers a
+    worker's wait for a message far sooner.
+    """
     app = Celery("torch_inception", broker=broker_url(settings), set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(name(queue), routing_key=name(queue)) for queue in QUEUES],
+        # no_ack: a worker takes a message and writes nothing, so a full Redis stops none.
+        task_queues=[Queue(name(each), routing_key=name(each), no_ack=True) for each in QUEUES],
         task_default_queue=name(QUEUES[0]),
         task_acks_late=False,
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
         result_accept_content=["json"],
+        worker_consumer="worker.connecting:QuickConsumer",
         worker_pool="threads",
         worker_concurrency=1,
         worker_prefetch_multiplier=1,
@@ -50,10 +52,10 @@ def celery_app(settings: Settings) -> Celery:
             "priority_steps": STEPS,
             "queue_order_strategy": "round_robin",
             "visibility_timeout": 3600,
-            "socket_timeout": _SILENCE_S,
-            "socket_connect_timeout": 5,
-            "health_check_interval": _SILENCE_S / 2,
-            "retry_on_timeout": True,
+            "socket_timeout": patience.message_s,
+            "socket_connect_timeout": min(patience.message_s, 5),
+            "health_check_interval": 15,
+            "retry_on_timeout": not patience.silence_is_final,
         },
         # A POST doesn't wait for a Redis that is away: the ledger sends the job later.
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_max": 0.1},

@@ -6,14 +6,16 @@ leader, and two of them at once do what one does.
 
 import logging
 import threading
+from contextlib import suppress
 
 import redis
 
 from dream_core.errors import DreamError
 from jobs.claim import LEASE_S
+from jobs.errors import DeadlinePassed, UnknownDream
 from jobs.ledger import Ledger
-from jobs.queue import QUEUES, lists
-from jobs.record import Problem, Status
+from jobs.queue import lists
+from jobs.record import QUEUES, Job, Problem, Status
 from jobs.refill import refill
 from jobs.scripts import Scripts, translated
 from jobs.store import Store
@@ -24,14 +26,30 @@ SWEPT_EVERY_S = 5.0
 UNSENT_AFTER_S = 10  # accepting writes to the ledger, then sends; this long it never takes
 LOSSES = 3
 
-POISON = Problem(
-    code="poison",
-    title="The dream ends its worker",
-    detail=(
-        f"{LOSSES} workers in a row were lost while they ran this dream, none got further than "
-        "the one before; a smaller image_size may fit the memory there is"
-    ),
-)
+
+def poison(job: Job) -> Problem:
+    """Return what to tell of a job that ends its workers; a killer of processes leaves no word."""
+    run, memory = job.run, ""
+    if run and run.predicted_bytes and run.free_bytes is not None:
+        memory = (
+            f"; {job.spec['model']} at {run.width} × {run.height} needs about "
+            f"{run.predicted_bytes / 1e9:.1f} GB, {run.device} had {run.free_bytes / 1e9:.1f} GB "
+            "free, and a system that runs out of memory kills without a word"
+        )
+    return Problem(
+        code="poison",
+        title="The dream ends its worker",
+        detail=(
+            f"{LOSSES} workers in a row were lost while they ran this dream, none got further "
+            f"than the one before{memory}; a smaller image_size may fit the memory there is"
+        ),
+    )
+
+
+def too_late(job: Job) -> Problem:
+    """Return what to tell of a job whose deadline passed while its worker was lost."""
+    progress = job.progress
+    return Problem.of(DeadlinePassed(progress.iteration, progress.iterations, job.expires_at))
 
 
 class Reaper:
@@ -80,29 +98,55 @@ class Reaper:
             refill(self._ledger, self._store, self._scripts)
             self._seen = server["run_id"]
         judged = int(server["uptime_in_seconds"] >= self._grace_s)
-        overdue = self._scripts.run("overdue", "", UNSENT_AFTER_S * 1000, judged)
-        for job_id in {*overdue, *self._unheard()}:
-            moved = self._scripts.run("reap", job_id, judged, LOSSES, POISON.model_dump_json())
-            if not moved:
-                continue
-            status, queue = moved
-            log.warning("job %s had lost its worker or message: it is %s", job_id, status)
-            if status == Status.QUEUED:
-                self._ledger.deliver(job_id, queue, ahead=True)
-            else:
-                self._ledger.remember(job_id)
+        unsent, late, ended = self._scripts.run("overdue", "", UNSENT_AFTER_S * 1000, judged)
+        for job_id in unsent:
+            self._drop_if_refused(job_id)
+        for job_id in dict.fromkeys([*unsent, *late, *self._unheard()]):
+            self._look_after(job_id, judged)
+        for job_id in ended:
+            self._ledger.remember(job_id)
 
-    def _unheard(self) -> set[str]:
+    def _look_after(self, job_id: str, judged: int) -> None:
+        """Move one job that nobody looks after, or send it again."""
+        try:
+            job = self._ledger.get(job_id)
+        except UnknownDream:  # deleted meanwhile
+            self._scripts.run("delete", job_id)
+            return
+        problems = (poison(job).model_dump_json(), too_late(job).model_dump_json())
+        moved = self._scripts.run("reap", job_id, judged, LOSSES, *problems)
+        if not moved:
+            return
+        status, queue = moved
+        log.warning("job %s had lost its worker or message, or was too late: %s", job_id, status)
+        if status == Status.QUEUED:
+            self._ledger.deliver(job_id, queue, ahead=True)
+        else:
+            self._ledger.remember(job_id)
+
+    def _drop_if_refused(self, job_id: str) -> None:
+        """Remove the record of a job that was refused because Redis' answer was lost.
+
+        Its folder went then, and no message was ever sent.
+        """
+        if self._store.has(job_id):
+            return
+        with suppress(UnknownDream):
+            if self._ledger.get(job_id).attempt == 0:
+                self._scripts.run("delete", job_id)
+
+    def _unheard(self) -> list[str]:
         """Return jobs that have waited for a sweep and longer while no message is left for them.
 
         A worker that is stopped while idle can swallow the message it has just been sent.
         """
-        waiting: set[str] = set()
-        for queue in QUEUES:
-            if not any(self._length(key) for key in lists(queue)):
-                waiting.update(self._queued(queue))
-        unheard, self._waiting = waiting & self._waiting, waiting
-        return unheard
+        waiting: list[str] = []
+        if not translated(lambda: self._client.exists("dreams:paused")):
+            for queue in QUEUES:
+                if not any(self._length(key) for key in lists(queue)):
+                    waiting += self._queued(queue)
+        before, self._waiting = self._waiting, set(waiting)
+        return [job_id for job_id in waiting if job_id in before]
 
     def _length(self, key: str) -> int:
         length: int = translated(lambda: self._client.llen(key))

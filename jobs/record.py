@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from dream_core.errors import DreamError
 
+QUEUES = ("interactive", "bulk")
+QueueName = Literal["interactive", "bulk"]
+
 
 class Status(StrEnum):
     """Where a job stands."""
@@ -67,6 +70,8 @@ class Run(_Part):
     device: str
     plan: dict[str, Any] = Field(description="executor, threads and all that decides the bytes")
     versions: dict[str, str]
+    predicted_bytes: int | None = Field(None, description="memory it may need, by a rule of thumb")
+    free_bytes: int | None = Field(None, description="memory that the device had before it began")
 
 
 class Progress(_Part):
@@ -81,6 +86,11 @@ class Progress(_Part):
     )
     seconds_per_iteration: float | None = None
     eta_s: float | None = None
+
+    @classmethod
+    def at(cls, iteration: int, iterations: int) -> Self:
+        """Return where a dream stands that begins at an iteration."""
+        return cls(iteration=iteration, iterations=iterations, fraction=iteration / iterations)
 
 
 class Queue(_Part):
@@ -125,8 +135,9 @@ class Order(_Part):
     version: Literal[1] = 1
     id: str
     owner: str
-    queue: Literal["interactive", "bulk"]
+    queue: QueueName
     parent: str | None = None
+    begins_at: int = Field(0, description="iteration of the parent's state that it goes on from")
     spec: dict[str, Any]
     source: Source | None = Field(None, description="known once it is stored")
     created_at: Moment

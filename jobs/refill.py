@@ -6,8 +6,11 @@ import struct
 from pathlib import Path
 
 from dream_core.errors import DreamError
-from jobs.ledger import Ledger, fields, milliseconds
-from jobs.record import Ending, Status
+from jobs.disk import Footprint
+from jobs.document import fields, milliseconds
+from jobs.errors import LedgerAway
+from jobs.ledger import Ledger
+from jobs.record import Ending, Order, Status
 from jobs.scripts import Scripts
 from jobs.store import Store
 
@@ -15,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def refill(ledger: Ledger, store: Store, scripts: Scripts) -> int:
-    """Tell Redis of every job on disk that it doesn't know, or whose end it doesn't know.
+    """Tell Redis of every job on disk that it doesn't know, or whose end or frames it doesn't.
 
     Costs one look at every folder. Any number of processes may do it at once.
 
@@ -25,23 +28,44 @@ def refill(ledger: Ledger, store: Store, scripts: Scripts) -> int:
     Raises:
         LedgerAway: Redis doesn't answer.
     """
+    store.clear_leftovers()
     restored = 0
     for job_id in store.ids():
         try:
-            order, ending = store.order(job_id), store.ending(job_id)
-        except (DreamError, ValueError) as error:
+            restored += _restore(job_id, ledger, store, scripts)
+        except LedgerAway:
+            raise
+        except (DreamError, ValueError, OSError) as error:
             log.error("the folder of %s can't be read and is left: %s", job_id, error)
-            continue
-        told = [*fields(order), *(_ended(ending) if ending else ("seq", 0))]
-        frames = ending.frames if ending else _found(store, job_id)
-        pairs = [part for frame in frames for part in (json.loads(frame)["iteration"], frame)]
-        status = ending.status if ending else Status.QUEUED
-        if scripts.run("restore", job_id, order.queue, status, len(told), *told, *pairs):
-            log.warning("Redis had lost dream %s: it is %s", job_id, status)
-            restored += 1
-            if status is Status.QUEUED:
-                ledger.deliver(job_id, order.queue)
     return restored
+
+
+def _restore(job_id: str, ledger: Ledger, store: Store, scripts: Scripts) -> bool:
+    """Tell Redis of one job; return whether it had lost anything."""
+    order, ending = store.order(job_id), store.ending(job_id)
+    frames = ending.frames if ending else _found(store, job_id)
+    takes = _takes(order)
+    left = takes.bytes - len(frames) * takes.frame_bytes
+    told = [*fields(order), "frame_bytes", takes.frame_bytes]
+    told += _ended(ending) if ending else ("seq", 0)
+    pairs = [part for frame in frames for part in (json.loads(frame)["iteration"], frame)]
+    status = ending.status if ending else Status.QUEUED
+    if not scripts.run("restore", job_id, order.queue, status, left, len(told), *told, *pairs):
+        return False
+    if not store.has(job_id):  # deleted between our look at its folder and now
+        scripts.run("delete", job_id)
+        return False
+    log.warning("Redis had lost dream %s: it is %s", job_id, status)
+    if status is Status.QUEUED:
+        ledger.deliver(job_id, order.queue)
+    return True
+
+
+def _takes(order: Order) -> Footprint:
+    """Return the disk that a job may take."""
+    source = order.source
+    assert source is not None  # noqa: S101 (it was stored before the order)
+    return Footprint.of(order.spec, source.height, source.width, begins_at=order.begins_at)
 
 
 def _ended(ending: Ending) -> list[str | int]:
@@ -62,22 +86,26 @@ def _found(store: Store, job_id: str) -> list[str]:
     """Return frames as the ledger would know them, from the files that are there."""
     frames = []
     for iteration, path in sorted(store.frames(job_id).items()):
-        width, height = _size(path)
-        fence = path.name.split(".")[1]
+        size = _size(path)
+        if size is None:
+            log.warning("frame %s is left: it is no PNG", path)
+            continue
         frame = {
             "iteration": iteration,
-            "width": width,
-            "height": height,
+            "width": size[0],
+            "height": size[1],
             "bytes": path.stat().st_size,
-            "fence": fence,
+            "fence": path.name.split(".")[1],
         }
         frames.append(json.dumps(frame))
     return frames
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Return width and height of a PNG, which its first chunk begins with."""
+def _size(path: Path) -> tuple[int, int] | None:
+    """Return width and height, with which a PNG's first chunk begins; None where it is none."""
     with path.open("rb") as file:
         header = file.read(24)
-    width, height = struct.unpack(">II", header[16:24])
+    if len(header) < 24 or not header.startswith(b"\x89PNG"):
+        return None
+    width, height = struct.unpack(">II", header[16:])
     return width, height

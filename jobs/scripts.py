@@ -11,7 +11,7 @@ import redis
 from redis.commands.core import Script
 
 from jobs.errors import LedgerAway, LedgerFull
-from jobs.record import MOVES
+from jobs.record import MOVES, QUEUES
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _REFUSED_WHEN_FULL = {"accept"}
 
 @cache
 def source(name: str) -> str:
-    """Return a whole script: flags, the table of moves, prelude, body."""
+    """Return a whole script: flags, what is told from here, prelude, body."""
     folder = files("jobs") / "lua"
     moves = ", ".join(
         f"{start} = {{{', '.join(f'{end} = true' for end in sorted(ends))}}}"
@@ -34,6 +34,7 @@ def source(name: str) -> str:
         (
             "#!lua" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom",
             f"local MOVES = {{{moves}}}",
+            f"local QUEUES = {{{', '.join(repr(queue) for queue in QUEUES)}}}",
             f"local EVENTS_KEPT = {EVENTS_KEPT}",
             (folder / "prelude.lua").read_text(),
             (folder / f"{name}.lua").read_text(),

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
         None, ge=0, description="number of a worker on its host; `dream up` counts from 0"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+    gpus: str = Field("all", description="GPUs that get a worker each in a container: all, or 0,1")
     threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads of a worker; default: the cores, shared out"
     )
@@ -59,6 +60,15 @@ class Settings(BaseSettings):
     max_image_size: int = Field(2048, ge=32, le=12_000, description="largest image_size of a dream")
     max_upload_bytes: int = Field(
         20 * 2**20, ge=1024, description="largest picture that is taken, in bytes"
+    )
+    max_queued: int = Field(
+        1000, ge=1, le=100_000, description="dreams that may wait at once; more are told to wait"
+    )
+    min_free_disk: int = Field(
+        1_000_000_000,
+        ge=0,
+        description="bytes that stay free on the data folder's disk: a dream that may not fit "
+        "above them is refused",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least serious line that is logged"
@@ -74,6 +84,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
         return folder.expanduser().absolute()
+
+    @field_validator("gpus")
+    @classmethod
+    def _numbers(cls, gpus: str) -> str:
+        if gpus != "all" and not all(part.isdecimal() for part in gpus.split(",")):
+            raise ValueError("give all, or numbers with commas")
+        return gpus
 
     @field_validator("redis_url")
     @classmethod

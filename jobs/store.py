@@ -4,6 +4,7 @@
     frames/N.FENCE.png          the picture at iteration N, as the attempt FENCE wrote it
     ending.json                 how it ended
     checkpoints/N.FENCE         the state at iteration N, as the attempt FENCE left it
+    start                       the parent's state that it goes on from, where it continues one
 
 Accepted means on disk: when `create` returns, file and folder are fsynced. Only `create` makes a
 job's folder, so that a worker that came too late can't bring a deleted one back.
@@ -13,14 +14,19 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from jobs.errors import StoreFault, UnknownDream
 from jobs.record import Ending, Order, Source
 
+START = "start"
+PNG_ALPHA = 4  # bit of a PNG's color type
+LEFT_AFTER_S = 3600  # no picture is written for so long
 CHECKPOINTS_KEPT = 2  # the one before is used where the last can't be read
 
 _ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")  # a ULID; anything else never becomes a path
@@ -36,6 +42,33 @@ class Picture(Protocol):
     def save_png(self, target: Path) -> None: ...  # noqa: D102
 
 
+@dataclass(frozen=True)
+class Start:
+    """A state that a dream can begin at."""
+
+    iteration: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """A source that is in the store."""
+
+    path: Path
+    height: int
+    width: int
+
+    @property
+    def alpha(self) -> bool | None:
+        """Whether it has an alpha channel; None as a picture without one says it."""
+        with _faults(self.path), self.path.open("rb") as file:
+            return True if file.read(26)[25] & PNG_ALPHA else None
+
+    def save_png(self, target: Path) -> None:
+        """Store it once more; no file in the store is ever changed, so two names may share one."""
+        _link(self.path, target)
+
+
 class Store:
     """The pictures and accepted orders of all jobs.
 
@@ -46,8 +79,12 @@ class Store:
         """Keep everything under `data_dir`."""
         self.root = data_dir / "dreams"
 
-    def create(self, job_id: str, picture: Picture, order: Order) -> Order:
+    def create(
+        self, job_id: str, picture: Picture, order: Order, start: Start | None = None
+    ) -> Order:
         """Put picture and order on disk, safe from a power cut; return the order with its source.
+
+        `start` is the state that the dream begins at, where that isn't its source.
 
         The folder gets its name when it is whole, so one that has an id was accepted.
         """
@@ -58,6 +95,8 @@ class Store:
                 (new / "frames").mkdir(parents=True)
                 (new / "checkpoints").mkdir()
                 source = _save_source(new / "source.png", picture)
+                if start:
+                    _link(start.path, new / START)
                 order = order.model_copy(update={"source": source})
                 _write(new / "job.json", order.model_dump_json().encode())
                 new.rename(folder)
@@ -67,6 +106,43 @@ class Store:
             raise
         return order
 
+    def has(self, job_id: str) -> bool:
+        """Whether the job has a folder."""
+        return self._folder(job_id).exists()
+
+    def picture(self, job_id: str, source: Source) -> Picture:
+        """Return the upright source of a job, to be stored for another one."""
+        return StoredPicture(self.source_path(job_id), source.height, source.width)
+
+    def start(self, job_id: str) -> Start | None:
+        """Return the state of the parent that a job goes on from, None where it does from none."""
+        path = self._folder(job_id) / START
+        begins_at = self.order(job_id).begins_at
+        return Start(begins_at, path) if path.exists() else None
+
+    def last_state(self, job_id: str) -> Start | None:
+        """Return the furthest state of a job; None where it has left none."""
+        found = self.checkpoints(job_id)
+        return Start(_iteration(found[0]), found[0]) if found else self.start(job_id)
+
+    def free_bytes(self) -> int:
+        """Return what the disk has left for us."""
+        with _faults(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            return shutil.disk_usage(self.root).free
+
+    def tidy(self, job_id: str, published: Collection[tuple[int, str]]) -> None:
+        """Remove what a job that has ended doesn't need: frames that aren't (iteration, fence) of a
+        published one, unfinished files, and all states but the furthest.
+        """  # noqa: D205
+        folder = self._folder(job_id)
+        kept = {self.frame_path(job_id, *each) for each in published}
+        with _faults(folder):
+            kept.update(self.checkpoints(job_id)[:1])
+            for path in (*(folder / "frames").iterdir(), *(folder / "checkpoints").iterdir()):
+                if path not in kept:
+                    path.unlink(missing_ok=True)
+
     def discard(self, job_id: str) -> None:
         """Remove a job's folder; it loses its name first, so that half of one is never seen."""
         folder, gone = self._folder(job_id), self.root / f".{job_id}.gone"
@@ -74,6 +150,13 @@ class Store:
             if folder.exists():
                 folder.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
+
+    def clear_leftovers(self) -> None:
+        """Remove what was half made or half removed when a process ended."""
+        with _faults(self.root):
+            for path in (*self.root.glob(".*.gone"), *self.root.glob(".*.new")):
+                if path.suffix == ".gone" or time.time() - path.stat().st_mtime > LEFT_AFTER_S:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def order(self, job_id: str) -> Order:
         """Return what was accepted."""
@@ -96,7 +179,7 @@ class Store:
     def frames(self, job_id: str) -> dict[int, Path]:
         """Return one file for each iteration that any attempt has written."""
         found = sorted((self._folder(job_id) / "frames").glob("[0-9]*.png"))
-        return {int(path.name.partition(".")[0]): path for path in found}
+        return {_iteration(path): path for path in found}
 
     def ids(self) -> list[str]:
         """Return the ids of all accepted jobs, oldest first."""
@@ -124,13 +207,25 @@ class Store:
         """Return where the frame that an attempt wrote lies; the published one is the ledger's."""
         return self._folder(job_id) / "frames" / f"{iteration}.{fence}.png"
 
-    def write_checkpoint(self, job_id: str, iteration: int, fence: str, state: bytes) -> None:
-        """Put a state on disk, whole or not at all; an attempt keeps its last two."""
+    def write_checkpoint(self, job_id: str, iteration: int, fence: str, state: bytes) -> Path:
+        """Put a state on disk, whole or not at all.
+
+        An attempt keeps its last two. When it has two, those of the attempts before it go: however
+        often a job is killed, it takes no more than a few.
+        """
         folder = self._folder(job_id) / "checkpoints"
+        path = folder / f"{iteration}.{fence}"
         with _faults(folder):
-            _write(folder / f"{iteration}.{fence}", state)
-            for old in self._checkpoints(job_id, fence)[CHECKPOINTS_KEPT:]:
-                old.unlink()
+            _write(path, state)
+            ours = self._checkpoints(job_id, fence)
+            old = ours[CHECKPOINTS_KEPT:]
+            if len(ours) >= CHECKPOINTS_KEPT:
+                old += [
+                    each for each in self.checkpoints(job_id) if _attempt(each) < _attempt(path)
+                ]
+            for each in old:
+                each.unlink(missing_ok=True)
+        return path
 
     def checkpoints(self, job_id: str) -> list[Path]:
         """Return all states of a job, the furthest first."""
@@ -138,12 +233,34 @@ class Store:
 
     def _checkpoints(self, job_id: str, fence: str) -> list[Path]:
         found = (self._folder(job_id) / "checkpoints").glob(f"[0-9]*.{fence}")
-        return sorted(found, key=lambda path: int(path.name.partition(".")[0]), reverse=True)
+        return sorted(found, key=_iteration, reverse=True)
 
     def _folder(self, job_id: str) -> Path:
         if not _ID.fullmatch(job_id):
             raise UnknownDream(job_id)
         return self.root / job_id
+
+
+def _iteration(path: Path) -> int:
+    """Return the number that a frame's or a checkpoint's name begins with."""
+    return int(path.name.partition(".")[0])
+
+
+def _attempt(path: Path) -> int:
+    """Return the attempt that a checkpoint's name ends with: the number of its fence."""
+    return int(path.name.partition(".")[2].partition("-")[0])
+
+
+def _link(path: Path, target: Path) -> None:
+    """Give a file another name; where the file system can't, copy it."""
+    try:
+        target.hardlink_to(path)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(path, target)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _save_source(path: Path, picture: Picture) -> Source:
@@ -157,11 +274,16 @@ def _save_source(path: Path, picture: Picture) -> Source:
 def _write(path: Path, data: bytes) -> None:
     """Write a file so that its name always stands for the whole of it, after a power cut too."""
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except OSError:
+        with suppress(OSError):  # half a file helps nobody, least of all on a full disk
+            part.unlink()
+        raise
     _sync_folder(path.parent)
 
 
@@ -178,4 +300,4 @@ def _faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreFault(path, error.strerror or error) from error
+        raise StoreFault(path, error.strerror or error, error.errno) from error

@@ -7,8 +7,10 @@ from jobs.presence import Presence
 _MB = 1_000_000
 
 
-def waits_for(position: int, workers: Sequence[Presence]) -> str:
+def waits_for(position: int, workers: Sequence[Presence], *, paused: bool = False) -> str:
     """Return what has to happen before the job at `position` (1 is the next) starts."""
+    if paused:
+        return "the end of a pause: the queue is paused"
     ready = [worker for worker in workers if worker.state in ("idle", "dreaming")]
     if not ready:
         return _until_ready(workers)

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import torch
 
 from dream_core.errors import DreamError
 from jobs.claim import Claim
+from jobs.errors import StoreFault
 
 log = logging.getLogger(__name__)
 
@@ -63,30 +64,43 @@ def unpack(data: bytes) -> dict[str, Any]:
     return state
 
 
-def resume(dream: Resumable, plan: Mapping[str, Any], files: Iterable[Path]) -> int | None:
-    """Load the furthest state that can be used; return its iteration, None where there is none.
+def states(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    """Go through the states in `files` that are whole and of this version; say which are not."""
+    for file in files:
+        try:
+            state = unpack(file.read_bytes())
+        except (Torn, OSError) as error:
+            log.warning("checkpoint %s is left: %s", file.name, error)
+        else:
+            yield state
+
+
+def resume(
+    dream: Resumable, plan: Mapping[str, Any], found: Iterable[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """Load the first state that can be used; return it as it was, None where there is none.
 
     Args:
         dream: as it was built, at its source.
         plan: the dream's own. A state of another plan (this is another kind of machine) is taken
             over: the job goes on, though not to the same bits.
-        files: the furthest first.
+        found: whole states, the furthest first.
     """
-    for file in files:
+    for state in found:
         try:
-            state = unpack(file.read_bytes())
-            if state["plan"] != dict(plan):
-                log.warning("%s was made under another plan; later frames may differ", file.name)
             dream.load_state_dict({**state, "plan": dict(plan)})
-        except (Torn, DreamError, OSError, KeyError) as error:
-            log.warning("checkpoint %s is left: %s", file.name, error)
+        except (DreamError, KeyError) as error:
+            log.warning("the state at %s is left: %s", state.get("iteration"), error)
         else:
-            return int(state["iteration"])
+            return state
     return None
 
 
 class Checkpoints:
-    """When a claimed dream saves its state: after its first iteration, then as costs allow."""
+    """When a claimed dream saves its state: after its first iteration, then as costs allow.
+
+    A disk that refuses a state stops no dream: an older one, or the source, has to do.
+    """
 
     def __init__(self, claim: Claim, dream: Stateful, clock: Callable[[], float]) -> None:
         """Nothing is saved of a dream that stands where it began."""
@@ -106,7 +120,10 @@ class Checkpoints:
         if self._dream.iteration == self._saved:
             return
         started = self._clock()
-        self._claim.checkpoint(self._dream.iteration, pack(self._dream.state_dict()))
-        self._saved = self._dream.iteration
+        try:
+            self._claim.checkpoint(self._dream.iteration, pack(self._dream.state_dict()))
+            self._saved = self._dream.iteration
+        except StoreFault as fault:
+            log.warning("no checkpoint at iteration %d: %s", self._dream.iteration, fault)
         ended = self._clock()
         self._due_at = ended + max(APART_S, COSTS_APART * (ended - started))

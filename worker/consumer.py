@@ -7,10 +7,12 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.apps.worker import Worker
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import state
 
 from jobs.presence import Presence
-from jobs.queue import QUEUES, name
+from jobs.queue import name
+from jobs.record import QUEUES
 from worker.stopping import Stopping
 
 _FREED_AFTER_S = 0.02  # from a task's last signal to a pool that takes the next one
@@ -22,6 +24,8 @@ def consumer(app: Celery, presence: Presence, stopping: Stopping) -> Worker:
     warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
 
     def ready(sender: Any, **_: object) -> None:
+        # At every lost connection it warns of a setting that we have set.
+        warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
         _wake_after_each_task(sender)
         _take_signals(stopping)
 

@@ -6,6 +6,7 @@ import torch
 
 from dream_core.executors.device import resolve_device
 from jobs.settings import Settings
+from worker.gpu import check_gpu
 
 
 def take_device(settings: Settings) -> torch.device:
@@ -13,10 +14,13 @@ def take_device(settings: Settings) -> torch.device:
 
     Raises:
         DeviceMissing: it isn't here; lists those that are.
+        DriverUnfit, GpuUnfit: it is, but torch can't compute on it.
     """
     # cuBLAS gives the same bits twice only with workspaces of its own, asked for before it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     device = resolve_device(settings.device)
+    if device.type == "cuda":
+        check_gpu(device)
     torch.set_num_threads(threads(settings, torch.get_num_threads()))
     return device
 

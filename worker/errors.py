@@ -1,7 +1,11 @@
-"""The errors of the worker's room: what a host lacks in the middle of a dream."""
+"""The errors of the worker's room: what a host lacks, at the start or in the middle of a dream."""
+
+from collections.abc import Sequence
 
 from dream_core.errors import HostFault
 from jobs.record import Problem
+
+ON_CPU = "DREAM_DEVICE=cpu; in containers, leave docker-compose.gpu.yml out"
 
 
 class OutOfMemory(HostFault):
@@ -16,6 +20,38 @@ class OutOfMemory(HostFault):
         super().__init__(
             f"{model} at {width} × {height} needs more memory than {device} has{left}; "
             "ask for a smaller image_size"
+        )
+
+
+class DriverUnfit(HostFault):
+    """CUDA doesn't start under this host's driver."""
+
+    code = "driver-unfit"
+    title = "GPU driver unfit"
+
+    def __init__(self, torch: str, cuda: str | None, reason: str) -> None:
+        """Name the CUDA that torch was built for, and what it says itself, on one line."""
+        said = " ".join(reason.split()).rstrip(".")
+        super().__init__(
+            f"torch {torch} was built for CUDA {cuda} and can't start it here ({said}); install a "
+            f"driver of this host for CUDA {cuda} or later, or dream on the CPU ({ON_CPU})"
+        )
+
+
+class GpuUnfit(HostFault):
+    """torch has no code for this GPU."""
+
+    code = "gpu-unfit"
+    title = "GPU unfit"
+
+    def __init__(
+        self, gpu: str, capability: tuple[int, int], torch: str, architectures: Sequence[str]
+    ) -> None:
+        """Name what the GPU is and what torch was built for."""
+        super().__init__(
+            f"{gpu} has compute capability {capability[0]}.{capability[1]}, and torch {torch} was "
+            f"built for {', '.join(architectures)}; take another GPU (DREAM_GPUS), or dream on the "
+            f"CPU ({ON_CPU})"
         )
 
 

@@ -82,6 +82,10 @@ class Heartbeat:
             self._claim = None
             self.idle()
 
+    def held_up(self, by_disk: bool) -> None:
+        """Say that the dream waits for room on the disk, or goes on."""
+        self.tell(state="disk-full" if by_disk else "dreaming")
+
     def give_back(self) -> None:
         """Put the job that runs back in its queue, from another thread than its own."""
         claim = self._claim

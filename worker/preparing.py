@@ -1,21 +1,26 @@
 """From a claimed job to a dream that can be stepped: its picture, its network, its plan."""
 
 import logging
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
 
 import torch
 
 from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
 from dream_core.errors import DreamError
+from dream_core.executors.memory import free_bytes, predicted_bytes
 from dream_core.executors.plan import Plan
+from dream_core.model import Model
 from dream_core.picture.read import read
 from dream_core.picture.source import working_source
 from dream_core.spec import DreamSpec
+from dream_core.version import version
 from jobs.claim import Claim
 from jobs.record import Run
 from jobs.store import Store
-from worker.checkpoint import resume
+from worker.checkpoint import resume, states
 from worker.dreamer import Prepared
 from worker.networks import Networks
 
@@ -32,48 +37,78 @@ class Preparer:
         self._threads = torch.get_num_threads()
 
     def __call__(self, claim: Claim, spec: DreamSpec, catalogue: Catalogue) -> Prepared:
-        """Return the claimed dream.
+        """Return the claimed dream; how it will be run is in the record by then.
 
         Raises:
             WeightsMissing, WeightsCorrupt, ModelRefused: there is no network to dream with.
             NothingToSee, PictureRefused, StoreFault: there is no picture to dream on.
         """
-        network = self._networks.get(catalogue[spec.model], catalogue.folder, spec.pooling)
-        picture = read(self._store.read_source(claim.job.id))
-        height, width = spec.working_size(picture.height, picture.width)
-        source, alpha = working_source(picture, (height, width), spec.resampler)
-        dream = Dream(source, spec, network=network, plan=self._plan(claim))
-        resumed = resume(dream, dream.plan.as_dict(), self._store.checkpoints(claim.job.id))
+        model, job_id = catalogue[spec.model], claim.job.id
+        network = self._networks.get(model, catalogue.folder, spec.pooling)
+        picture = read(self._store.read_source(job_id))
+        size = spec.working_size(picture.height, picture.width)
+        start = self._store.start(job_id)
+        files = [*self._store.checkpoints(job_id), *([start.path] if start else [])]
+        found = states(files)
+        furthest = next(found, None)
+        plan = self._plan(claim, furthest)
+        run = self._run(model, spec, size, plan)
+        claim.begin(run)  # before the first byte is taken: a system out of memory gives no warning
+        source, alpha = working_source(picture, size, spec.resampler)
+        dream = Dream(source, spec, network=network, plan=plan)
+        resumed = resume(dream, plan.as_dict(), chain([furthest] if furthest else [], found))
         if resumed is not None:
-            log.info("going on from iteration %d", resumed)
-        run = Run(
-            width=width,
-            height=height,
-            device=dream.plan.device,
-            plan=dream.plan.as_dict(),
-            versions=versions(),
-        )
-        return Prepared(dream, alpha, run)
+            log.info("going on from iteration %d", dream.iteration)
+        _tell_of_plan(claim, resumed, plan)
+        return Prepared(dream, alpha, run, start.iteration if start else 0)
 
-    def _plan(self, claim: Claim) -> Plan:
+    def _plan(self, claim: Claim, furthest: Mapping[str, Any] | None) -> Plan:
         """Return the plan that the dream began under, or a new one where it can't be had here."""
         torch.set_num_threads(self._threads)  # the dream before may have had a plan of its own
         new = Plan.make(self._networks.device, torch.float32)
-        if claim.job.run is None:
+        begun = _begun_under(claim, furthest)
+        if begun is None:
             return new
         try:
-            plan = Plan(**claim.job.run.plan)
+            plan = Plan(**begun)
             plan.check_here()
         except (DreamError, TypeError) as error:
             log.warning("the dream goes on under a new plan: %s", error)
             return new
         return plan if plan.device == new.device else new
 
+    def _run(self, model: Model, spec: DreamSpec, size: tuple[int, int], plan: Plan) -> Run:
+        height, width = size
+        return Run(
+            width=width,
+            height=height,
+            device=plan.device,
+            plan=plan.as_dict(),
+            versions=versions(),
+            predicted_bytes=predicted_bytes(model, spec, height, width),
+            free_bytes=free_bytes(plan.device),
+        )
+
+
+def _begun_under(claim: Claim, state: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the plan of the record; where it has none yet, or no more, that of the state."""
+    if claim.job.run is not None:
+        return claim.job.run.plan
+    return state.get("plan") if state else None
+
+
+def _tell_of_plan(claim: Claim, resumed: Mapping[str, Any] | None, plan: Plan) -> None:
+    """Add an event where later frames may differ from those of a dream that went on undisturbed."""
+    before = resumed["plan"] if resumed else _begun_under(claim, None)
+    now = plan.as_dict()
+    if before is not None and before != now:
+        changed = {name: f"{before.get(name)} → {now[name]}" for name in now}
+        claim.tell(
+            "plan-changed",
+            **{name: told for name, told in changed.items() if before.get(name) != now[name]},
+        )
+
 
 def versions() -> dict[str, str]:
     """Return what decides the bits beside the plan: ours and torch's version."""
-    try:
-        ours = version("torch-inception")
-    except PackageNotFoundError:  # run from a folder that isn't installed
-        ours = "unknown"
-    return {"torch_inception": ours, "torch": torch.__version__}
+    return {"torch_inception": version(), "torch": torch.__version__}

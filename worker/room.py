@@ -30,6 +30,7 @@ from worker.task import add_task
 log = logging.getLogger(__name__)
 
 NO_MODEL = "none"
+NICENESS = 10  # of a dream: the API answers first, whatever the cores are busy with
 
 
 def run(settings: Settings) -> int:
@@ -45,6 +46,10 @@ def run(settings: Settings) -> int:
         log.info("ready on %s, queue at %s", heartbeat.presence.device, shown_url(settings))
         worker = consumer(app, heartbeat.presence, stopping)
         heartbeat.idle()
+        # Not before: on a busy host a niced import of torch takes half a minute, and a job may be
+        # waiting for this very worker. Threads that are there already (the heartbeat) stay as
+        # they are on Linux; those that dream are yet to come.
+        os.nice(NICENESS)
         worker.start()
         stopping.finish()
         return int(worker.exitcode or 0)
@@ -70,7 +75,9 @@ def _wire(
     store = Store(settings.data_dir)
     patient = PatientScripts(client, stopping.asked)
     ledger = Ledger(client, store, publisher(app), patient)
-    dreamer = Dreamer(Preparer(store, networks), str(device), stopping.asked)
+    dreamer = Dreamer(
+        Preparer(store, networks), str(device), stopping.asked, held_up=heartbeat.held_up
+    )
     add_task(app, ledger, dreamer, heartbeat)
     Reaper(client, ledger, store).start()
     return app

@@ -123,9 +123,10 @@ class PictureFormatUnsupported(PictureRefused):
     code = "picture-format-unsupported"
     title = "Format not supported"
 
-    def __init__(self, found: str, way_out: str = f"send {READABLE}") -> None:
-        """Name what the content looks like, whatever the file is called."""
-        super().__init__(f"the file is {found}, which is not read here; {way_out}", found)
+    def __init__(self, found: str | None, way_out: str = f"send {READABLE}") -> None:
+        """Name what the content looks like, whatever the file is called; None: like no picture."""
+        what = f"is {found}, which can't be dreamed on" if found else "isn't a picture we can read"
+        super().__init__(f"the file {what}; {way_out}", found)
 
 
 class PictureIsHeic(PictureFormatUnsupported):

@@ -151,8 +151,8 @@ def _format_of(content: bytes) -> str:
         if brands & HEIC_BRANDS:
             raise PictureIsHeic
     found = (name for pattern, name in SIGNATURES if re.match(pattern, start, re.DOTALL))
-    name = next(found, "none of the kinds we know")
-    if name not in READERS:
+    name = next(found, None)
+    if name is None or name not in READERS:
         raise PictureFormatUnsupported(name)
     return name
 

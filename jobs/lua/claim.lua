@@ -1,17 +1,25 @@
--- id, token, worker, lease in ms → {fence, queue}, false where the job isn't queued.
+-- id, token, worker, lease in ms → {fence, queue}, false where the job isn't queued, or not yet to
+-- be started.
 local token, worker, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local status = get('status')
 if status == 'running' and get('fence') == get('attempt') .. '-' .. token then
   return {get('fence'), get('queue')} -- this very call came before; its answer was lost
 end
 if status ~= 'queued' then return false end
-local expires_at = tonumber(get('expires_at') or '')
-if expires_at and expires_at <= now() then
+if overdue() then
   move('expired')
   return false
 end
+if redis.call('EXISTS', 'dreams:paused') == 1 then
+  redis.call('SADD', 'dreams:held', id) -- its message is used up; `resume` sends another
+  return false
+end
+local first = redis.call('ZRANGE', queue_key(), 0, 0)[1]
+if first ~= id then redis.call('ZADD', 'dreams:overtaken', 'NX', now(), first) end
 local fence = redis.call('HINCRBY', record, 'attempt', 1) .. '-' .. token
 redis.call('HSETNX', record, 'started_at', now())
 redis.call('ZADD', 'dreams:leases', now() + lease, id)
+redis.call('LPUSH', 'dreams:starts', now())
+redis.call('LTRIM', 'dreams:starts', 0, STARTS_KEPT - 1)
 move('running', 'fence', fence, 'worker', worker)
 return {fence, get('queue')}

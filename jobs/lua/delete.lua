@@ -1,7 +1,13 @@
--- id → 1 where there was such a job. Nothing is left of it, whatever it was doing.
-if redis.call('EXISTS', record) == 0 then return 0 end
-redis.call('ZREM', queue_key(), id)
-for _, key in ipairs({'dreams:all', 'dreams:unpublished', 'dreams:leases'}) do
+-- id → how many of its keys there were. Nothing is left of it, whatever it was doing.
+for _, queue in ipairs(QUEUES) do
+  redis.call('ZREM', 'dreams:queued:' .. queue, id)
+end
+for _, key in ipairs(
+  {'dreams:all', 'dreams:unpublished', 'dreams:overtaken', 'dreams:leases', 'dreams:deadlines',
+    'dreams:ended'}
+) do
   redis.call('ZREM', key, id)
 end
-return redis.call('DEL', record, frames, events) and 1
+redis.call('HDEL', 'dreams:disk', id)
+redis.call('SREM', 'dreams:held', id)
+return redis.call('DEL', record, frames, events)

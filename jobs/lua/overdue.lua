@@ -1,9 +1,14 @@
--- '', age in ms, 1 where leases are judged → ids of jobs that somebody should look at: leases that
--- ran out, messages that were not sent within that age.
-local found = redis.call('ZRANGEBYSCORE', 'dreams:unpublished', '-inf', now() - ARGV[2])
+-- '', age in ms, 1 where leases are judged → ids of jobs that somebody should look at, three
+-- lists: not sent within that age, or overtaken in the queue that long ago (so its message is gone);
+-- lease or deadline passed; end not on disk within that age.
+local unsent = redis.call('ZRANGEBYSCORE', 'dreams:unpublished', '-inf', now() - ARGV[2])
+for _, each in ipairs(redis.call('ZRANGEBYSCORE', 'dreams:overtaken', '-inf', now() - ARGV[2])) do
+  unsent[#unsent + 1] = each
+end
+local late = redis.call('ZRANGEBYSCORE', 'dreams:deadlines', '-inf', now())
 if ARGV[3] == '1' then
   for _, each in ipairs(redis.call('ZRANGEBYSCORE', 'dreams:leases', '-inf', now())) do
-    found[#found + 1] = each
+    late[#late + 1] = each
   end
 end
-return found
+return {unsent, late, redis.call('ZRANGEBYSCORE', 'dreams:ended', '-inf', now() - ARGV[2])}

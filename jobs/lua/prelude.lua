@@ -1,6 +1,8 @@
 -- Comes before every script: names of keys, and the only ways in which a record changes.
 -- Keys are built from the id, so a Redis Cluster won't do; one server is all a stack needs.
--- MOVES and EVENTS_KEPT are put in front of this by jobs/scripts.py.
+-- MOVES, QUEUES and EVENTS_KEPT are put in front of this by jobs/scripts.py.
+local STARTS_KEPT = 20 -- of which the pace is reckoned
+
 local id = ARGV[1]
 local record = 'dream:' .. id
 local frames = record .. ':frames'
@@ -28,6 +30,38 @@ local function held(fence)
   return (status == 'running' or status == 'canceling') and status
 end
 
+-- 1 where the job's deadline has passed, else false; by Redis' own clock.
+local function overdue()
+  local expires_at = tonumber(get('expires_at') or '')
+  return expires_at and expires_at <= now() and 1 or false
+end
+
+-- Why a job can't be taken: {'queue', jobs that wait, seconds from one start to the next} or
+-- {'disk', bytes that others may still take}; else false.
+local function refusal(places, bytes, room)
+  local waiting, promised = 0, 0
+  for _, queue in ipairs(QUEUES) do
+    waiting = waiting + redis.call('ZCARD', 'dreams:queued:' .. queue)
+  end
+  if waiting >= tonumber(places) then
+    local count = redis.call('LLEN', 'dreams:starts')
+    local first = redis.call('LINDEX', 'dreams:starts', -1)
+    return {'queue', waiting, first and math.ceil((now() - first) / count / 1000) or false}
+  end
+  for _, each in ipairs(redis.call('HVALS', 'dreams:disk')) do
+    promised = promised + math.max(tonumber(each), 0)
+  end
+  if promised + tonumber(bytes) > tonumber(room) then
+    return {'disk', string.format('%.0f', promised)}
+  end
+  return false
+end
+
+local function expect_end()
+  local expires_at = get('expires_at')
+  if expires_at and expires_at ~= '' then redis.call('ZADD', 'dreams:deadlines', expires_at, id) end
+end
+
 local function queue_key()
   return 'dreams:queued:' .. get('queue')
 end
@@ -39,6 +73,13 @@ local function enqueue(ahead)
   redis.call('ZADD', 'dreams:unpublished', now(), id)
 end
 
+-- Make a frame known.
+local function publish(iteration, frame)
+  redis.call('ZADD', frames, iteration, frame)
+  redis.call('HINCRBY', 'dreams:disk', id, -(get('frame_bytes') or 0)) -- it is taken now, not to be taken
+  changed('frame', 'iteration', iteration)
+end
+
 -- Go from the present status to another; false where the table of moves has no such move.
 local function move(to, ...)
   if not MOVES[get('status')][to] then return false end
@@ -46,12 +87,17 @@ local function move(to, ...)
   if to ~= 'queued' then
     redis.call('ZREM', queue_key(), id)
     redis.call('ZREM', 'dreams:unpublished', id)
+    redis.call('ZREM', 'dreams:overtaken', id)
+    redis.call('SREM', 'dreams:held', id)
   end
   if to ~= 'running' and to ~= 'canceling' then
     redis.call('ZREM', 'dreams:leases', id)
   end
   if not next(MOVES[to]) then
     redis.call('HSET', record, 'finished_at', now())
+    redis.call('ZREM', 'dreams:deadlines', id)
+    redis.call('HDEL', 'dreams:disk', id)
+    redis.call('ZADD', 'dreams:ended', now(), id) -- until its folder says so
   end
   if to == 'queued' then
     enqueue(true)
@@ -60,11 +106,13 @@ local function move(to, ...)
   return to
 end
 
--- What one GET shows: all fields, place in the queue, number of frames, number of the latest.
+-- What one GET shows: all fields, place in the queue, number of frames, number of the latest, since
+-- when the queue is paused.
 local function document()
   local fields = redis.call('HGETALL', record)
   if #fields == 0 then return false end
   local place = redis.call('ZRANK', queue_key(), id)
   local latest = redis.call('ZRANGE', frames, -1, -1, 'WITHSCORES')
-  return {id, fields, place, redis.call('ZCARD', frames), latest[2] or false}
+  return {id, fields, place, redis.call('ZCARD', frames), latest[2] or false,
+    redis.call('GET', 'dreams:paused')}
 end

@@ -1,19 +1,15 @@
--- id, 1 where leases are judged, losses allowed, problem → {status, queue} of a job that was moved
--- or whose message is missing, else false.
+-- id, 1 where leases are judged, losses allowed, problem of too many, problem of a deadline that
+-- passed → {status, queue} of a job that was moved or whose message is missing, else false.
 local status = get('status')
-if not status then -- deleted meanwhile
-  redis.call('ZREM', 'dreams:unpublished', id)
-  redis.call('ZREM', 'dreams:leases', id)
-  return false
-end
+if not status then return false end
 if status == 'queued' then
-  local expires_at = tonumber(get('expires_at') or '')
-  if expires_at and expires_at <= now() then status = move('expired') end
+  if overdue() then status = move('expired') end
   return {status, get('queue')}
 end
 local lease = redis.call('ZSCORE', 'dreams:leases', id)
 if ARGV[2] ~= '1' or not lease or tonumber(lease) > now() then return false end
 if status == 'canceling' then return {move('canceled'), get('queue')} end
+if overdue() then return {move('failed', 'problem', ARGV[5]), get('queue')} end
 -- `lost` goes back to 0 with every checkpoint: a job that gets on may be killed for ever.
 if redis.call('HINCRBY', record, 'lost', 1) >= tonumber(ARGV[3]) then
   return {move('failed', 'problem', ARGV[4]), get('queue')}

@@ -1,4 +1,5 @@
--- id, fence, lease in ms → the status, false where the fence is lost.
+-- id, fence, lease in ms → {status, 1 where its deadline passed}, false where the fence is lost.
 local status = held(ARGV[2])
-if status then redis.call('ZADD', 'dreams:leases', now() + tonumber(ARGV[3]), id) end
-return status
+if not status then return false end
+redis.call('ZADD', 'dreams:leases', now() + tonumber(ARGV[3]), id)
+return {status, overdue()}

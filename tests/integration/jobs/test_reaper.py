@@ -7,7 +7,8 @@ from jobs.errors import FenceLost
 from jobs.ledger import Ledger
 from jobs.queue import lists
 from jobs.reaper import LOSSES, Reaper
-from jobs.record import Status
+from jobs.record import Run, Status
+from jobs.scripts import Scripts
 from jobs.store import Picture, Store
 
 SPEC = DreamSpec(iterations=3)
@@ -107,6 +108,51 @@ def test_a_job_that_ends_three_workers_in_a_row_is_poison(
     assert (job.status, job.attempt) == (Status.FAILED, LOSSES)
     assert job.problem is not None
     assert job.problem.code == "poison"
+    assert "a smaller image_size may fit" in job.problem.detail
+
+
+def test_poison_names_the_size_asked_and_the_memory_there_was(
+    ledger: Ledger, reaper: Reaper, picture: Picture, lose
+) -> None:
+    """A system that ran out of memory kills without a word: the record was written before."""
+    job_id = ledger.accept(SPEC, picture).id
+    for _ in range(LOSSES):
+        lose(job_id).begin(
+            Run(
+                width=4096,
+                height=2730,
+                device="cpu",
+                plan={},
+                versions={},
+                predicted_bytes=12_300_000_000,
+                free_bytes=7_900_000_000,
+            )
+        )
+        reaper.sweep()
+
+    problem = ledger.get(job_id).problem
+    assert problem is not None
+    assert "vgg19 at 4096 × 2730 needs about 12.3 GB, cpu had 7.9 GB free" in problem.detail
+
+
+def test_an_ending_that_no_worker_lived_to_write_down_is_written_down(
+    ledger: Ledger, store: Store, reaper: Reaper, client: redis.Redis, picture: Picture
+) -> None:
+    """Killed after the last move, or the disk was full: a lost Redis would run it again."""
+    claim = ledger.claim(ledger.accept(SPEC, picture).id, "killed")
+    assert claim is not None
+    claim.publish_frame(3, 4, 3, b"frame")
+    assert Scripts(client).run("finish", claim.job.id, claim.fence, "succeeded", "") == "succeeded"
+    reaper.sweep()
+    assert store.ending(claim.job.id) is None  # its worker may be about to
+
+    client.zadd("dreams:ended", {claim.job.id: 0}, xx=True)
+    reaper.sweep()
+
+    ending = store.ending(claim.job.id)
+    assert ending is not None
+    assert (ending.status, len(ending.frames)) == (Status.SUCCEEDED, 1)
+    assert client.exists("dreams:ended") == 0
 
 
 def test_a_job_that_gets_on_outlives_any_number_of_kills(
@@ -149,7 +195,7 @@ def test_a_job_accepted_and_never_sent_is_sent(
     reaper.sweep()
     assert messages(client) == 0  # it may be on its way
 
-    client.zadd("dreams:unpublished", {job.id: 0})
+    client.zadd("dreams:unpublished", {job.id: 0}, xx=True)
     reaper.sweep()
 
     assert messages(client) == 1
@@ -170,3 +216,39 @@ def test_a_message_that_was_swallowed_is_sent_again(
 
     assert messages(client) == 1
     assert ledger.get(job.id).status is Status.QUEUED
+
+
+def test_a_job_that_was_overtaken_is_sent_again_though_others_have_messages(
+    ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture
+) -> None:
+    """The first in its queue waits while a later one was started: its message must be gone."""
+    first, *others = (ledger.accept(SPEC, picture).id for _ in range(4))
+    ledger.claim(others[0], "worker")
+    reaper.sweep()
+    before = messages(client)  # two workers may have taken two messages at the same time
+
+    client.zadd("dreams:overtaken", {first: 0}, xx=True)
+    reaper.sweep()
+    reaper.sweep()
+
+    assert messages(client) == before + 1
+    assert client.llen("dreams.interactive") == 1
+    assert ledger.claim(first, "worker") is not None
+    ledger.claim(others[1], "worker")
+    assert client.exists("dreams:overtaken") == 0
+
+
+def test_two_workers_that_take_turns_overtake_nobody_for_long(
+    ledger: Ledger, client: redis.Redis, picture: Picture
+) -> None:
+    """Started, canceled or deleted, a job is behind nobody any more."""
+    first, second, third, last = (ledger.accept(SPEC, picture).id for _ in range(4))
+    ledger.claim(last, "worker")
+    ledger.claim(first, "worker")
+    assert client.exists("dreams:overtaken") == 0
+    ledger.claim(third, "worker")
+    assert client.zrange("dreams:overtaken", 0, -1) == [second]
+
+    ledger.delete(second)
+
+    assert client.exists("dreams:overtaken") == 0

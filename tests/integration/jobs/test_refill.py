@@ -1,4 +1,6 @@
 import io
+import json
+import os
 
 import pytest
 import redis
@@ -27,10 +29,18 @@ def run(ledger: Ledger, picture: Picture) -> Claim:
     """Accept a job and claim it; its first frame is published."""
     claim = ledger.claim(ledger.accept(SPEC, picture).id, "worker")
     assert claim is not None
-    png = io.BytesIO()
-    Image.new("RGB", (5, 4)).save(png, "PNG")
-    claim.publish_frame(0, 5, 4, png.getvalue())
+    claim.publish_frame(0, 5, 4, PNG)
     return claim
+
+
+def png() -> bytes:
+    """Return a picture, 5 × 4."""
+    content = io.BytesIO()
+    Image.new("RGB", (5, 4)).save(content, "PNG")
+    return content.getvalue()
+
+
+PNG = png()
 
 
 def test_a_redis_that_lost_everything_knows_every_job_again(
@@ -59,6 +69,50 @@ def test_a_redis_that_lost_everything_knows_every_job_again(
     assert sum(client.llen(key) for key in lists("interactive")) == 1
     assert ledger.claim(canceled.id, "worker") is None
     assert ledger.claim(waiting.id, "worker") is not None
+
+
+def go_back(client: redis.Redis, job_id: str, record: dict[str, str], frames: list[str]) -> None:
+    """Put a job back to what Redis knew of it a second ago."""
+    client.delete(f"dream:{job_id}", f"dream:{job_id}:frames")
+    client.hset(f"dream:{job_id}", mapping=record)
+    client.zadd(f"dream:{job_id}:frames", {each: json.loads(each)["iteration"] for each in frames})
+
+
+def test_frames_of_a_lost_second_are_known_again_and_the_dream_goes_on(
+    ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture
+) -> None:
+    """Its worker has them behind it and would never publish them again: a hole for ever."""
+    claim = run(ledger, picture)
+    job_id = claim.job.id
+    before = client.hgetall(f"dream:{job_id}"), client.zrange(f"dream:{job_id}:frames", 0, -1)
+    for iteration in (1, 2):
+        claim.publish_frame(iteration, 5, 4, PNG)
+    go_back(client, job_id, *before)
+
+    reaper.sweep()
+    claim.publish_frame(3, 5, 4, PNG)
+
+    frames, _ = ledger.frames(job_id)
+    assert [frame.iteration for frame in frames] == [0, 1, 2, 3]
+    assert claim.succeed() is Status.SUCCEEDED
+
+
+def test_a_frame_that_the_disk_has_told_of_is_not_taken_away(
+    ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture, store: Store
+) -> None:
+    """Written, and told of by a refill before its own worker came to: the worker lost its fence."""
+    claim = run(ledger, picture)
+    job_id = claim.job.id
+    store.write_frame(job_id, 1, claim.fence, PNG)
+    client.flushall()
+    reaper.sweep()
+
+    claim.publish_frame(1, 5, 4, PNG)
+    with pytest.raises(FenceLost):
+        claim.publish_frame(2, 5, 4, PNG)
+
+    assert [frame.iteration for frame in ledger.frames(job_id)[0]] == [0, 1]
+    assert ledger.frame_path(job_id, 1).read_bytes() == PNG
 
 
 def test_a_job_that_ended_in_a_lost_second_is_not_run_again(
@@ -127,7 +181,8 @@ def test_a_deleted_job_leaves_nothing_and_stays_deleted(
         running.progress(1, {})
     reaper.sweep()
 
-    assert set(client.keys("dream*")) - empty <= {"dreams:places", *lists("interactive")}
+    numbers = {"dreams:places", "dreams:starts"}  # of no job: the last place, the pace
+    assert set(client.keys("dream*")) - empty <= {*numbers, *lists("interactive")}
     assert list(store.root.iterdir()) == []
     with pytest.raises(UnknownDream):
         ledger.get(queued.id)
@@ -145,3 +200,54 @@ def test_a_folder_that_can_not_be_read_keeps_no_other_job_away(
     reaper.sweep()
 
     assert [job.id for job in ledger.newest(10)[0]] == [whole.id]
+
+
+def test_a_frame_that_can_not_be_read_keeps_no_job_away(
+    ledger: Ledger, reaper: Reaper, store: Store, client: redis.Redis, picture: Picture
+) -> None:
+    """A disk that rots costs that frame; the next attempt makes it again."""
+    claim, other = run(ledger, picture), ledger.accept(SPEC, picture)
+    rotten = store.write_frame(claim.job.id, 1, claim.fence, b"no PNG")
+    client.flushall()
+
+    reaper.sweep()
+
+    assert {job.id for job in ledger.newest(10)[0]} == {claim.job.id, other.id}
+    assert [frame.iteration for frame in ledger.frames(claim.job.id)[0]] == [0]
+    assert rotten.exists()
+
+
+def test_a_job_deleted_while_redis_is_filled_stays_deleted(
+    ledger: Ledger, client: redis.Redis, store: Store, picture: Picture
+) -> None:
+    """One process reads its folder, another deletes it, the first then tells Redis: no ghost."""
+    job_id = ledger.accept(SPEC, picture).id
+
+    class Late(Store):
+        def ending(self, job_id: str) -> None:
+            ledger.delete(job_id)
+
+    Reaper(client, ledger, Late(store.root.parent)).sweep()
+
+    with pytest.raises(UnknownDream):
+        ledger.get(job_id)
+    assert client.keys(f"*{job_id}*") == []
+
+
+def test_what_a_killed_process_left_half_done_is_cleared(
+    reaper: Reaper, store: Store, ledger: Ledger, picture: Picture
+) -> None:
+    """Half a removal goes at once, half a picture when nobody can be writing it any more."""
+    kept = ledger.accept(SPEC, picture).id
+    for name in ("gone", "new", "old.new"):
+        folder = store.root / f".01KAT3Y5W7ZQH9N4C8RSBV6XEM.{name}"
+        folder.mkdir()
+        (folder / "source.png").write_bytes(b"half")
+    os.utime(store.root / ".01KAT3Y5W7ZQH9N4C8RSBV6XEM.old.new", (1, 1))
+
+    reaper.sweep()
+
+    assert sorted(path.name for path in store.root.iterdir()) == [
+        ".01KAT3Y5W7ZQH9N4C8RSBV6XEM.new",
+        kept,
+    ]

@@ -83,3 +83,53 @@ def test_a_dream_is_done_once_though_redis_lost_everything(
 
     assert job.status is Status.SUCCEEDED
     assert [frame.iteration for frame in frames] == [0, 20, 40, 60]
+
+
+def test_a_job_that_comes_after_an_outage_is_started_without_much_ado(
+    alone: Settings, picture: Picture, start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The worker says once that the queue is away, and nothing about Celery's own affairs."""
+    client, ledger = connect(alone), open_ledger(alone)
+    asked = DreamSpec(model="thin", iterations=1, image_size=64)
+    with start("jobs.valkey", alone) as server:
+        wait_until_up(client)
+        with start("worker", alone):
+            first = ledger.accept(asked, picture).id
+            wait(client, ledger, first, lambda job: job.status.terminal)
+            server.kill()
+            server.wait()
+            with start("jobs.valkey", alone):
+                wait_until_up(client)
+                second = ledger.accept(asked, picture).id
+                done = wait(client, ledger, second, lambda job: job.status.terminal)
+
+    assert (done.status, done.attempt) == (Status.SUCCEEDED, 1)
+    said = capfd.readouterr().err
+    assert said.count("Connection to broker lost") == 1
+    assert "DeprecationWarning" not in said
+
+
+def test_a_full_redis_lets_what_it_has_run_to_the_end(
+    alone: Settings, picture: Picture, start
+) -> None:
+    """The job that runs and those that wait are done by the same worker, before room is made."""
+    client, ledger = connect(alone), open_ledger(alone)
+    asked = DreamSpec(model="thin", iterations=20, save_every=20, image_size=64)
+    with start("jobs.valkey", alone):
+        wait_until_up(client)
+        with start("worker", alone) as worker:
+            first, second = (ledger.accept(asked, picture).id for _ in range(2))
+            wait(client, ledger, first, lambda job: job.progress.iteration > 0)
+            client.config_set("maxmemory", 1)
+
+            jobs = [
+                wait(client, ledger, each, lambda job: job.status.terminal)
+                for each in (first, second)
+            ]
+
+            assert worker.poll() is None
+            client.config_set("maxmemory", 0)
+            third = ledger.accept(asked, picture).id
+            jobs.append(wait(client, ledger, third, lambda job: job.status.terminal))
+
+    assert {job.status for job in jobs} == {Status.SUCCEEDED}

@@ -14,8 +14,9 @@ from dream_core.picture.write import encode_png
 from dream_core.spec import DreamSpec
 from jobs.ledger import Ledger
 from jobs.presence import workers
+from jobs.queue import lists
 from jobs.reaper import Reaper
-from jobs.record import Job, Status
+from jobs.record import Job, Run, Status
 from jobs.settings import Settings
 from jobs.store import Picture, Store
 
@@ -104,6 +105,7 @@ def test_sigterm_gives_the_job_back_and_another_worker_ends_it(
         assert (waiting.status, waiting.queue.position) == (Status.QUEUED, 1)
         assert ledger.get(later).queue.position == 2
         assert workers(client) == []
+        assert [client.llen(key) for key in lists("interactive")] == [1, 1, 0, 0]  # none swallowed
 
     with start("worker", settings):
         job = until(job_id, ended)
@@ -147,9 +149,9 @@ def test_a_job_whose_worker_is_killed_comes_out_with_the_same_bytes(
             ledger.frame_path(each, iteration).read_bytes() for each in (job_id, undisturbed.id)
         )
         assert ours == theirs, iteration
-    states = [path.name.split("-")[0].split(".") for path in store.checkpoints(job_id)]
-    first, second = (min(int(at) for at, who in states if who == attempt) for attempt in "12")
-    assert second > first, "it began again"
+    events = client.xrange(f"dream:{job_id}:events")
+    steps = [event for _, event in events if event["type"] == "progress"]
+    assert len(steps) < stood_at.progress.iteration + 12, "it began again"
 
 
 def test_a_running_job_stops_soon_after_it_is_cancelled(
@@ -267,3 +269,170 @@ def test_a_worker_that_should_preload_an_unknown_model_says_so_and_ends(
     """A typing error in a setting is told at the start, not with the first dream."""
     with start("worker", settings.model_copy(update={"preload": "vgg91"})) as child:
         assert child.wait(timeout=60) == 1
+
+
+def test_a_dream_that_is_continued_has_the_frames_of_one_that_never_stopped(
+    settings: Settings,
+    ledger: Ledger,
+    store: Store,
+    client: redis.Redis,
+    picture: Picture,
+    start,
+    until,
+) -> None:
+    """2 iterations and 5 more are 7, bit by bit; the child's first frame is its parent's last."""
+    with start("worker", settings):
+        short = until(ledger.accept(spec(iterations=2), picture).id, ended)
+        longer = until(ledger.continue_(short.id, 5).id, ended)
+        again = until(ledger.retry(longer.id).id, ended)
+        whole = until(ledger.accept(spec(iterations=7), picture).id, ended)
+
+    assert longer.status is again.status is Status.SUCCEEDED, longer.problem
+    assert longer.spec == whole.spec
+    for child in (longer, again):
+        frames, _ = ledger.frames(child.id)
+        assert [frame.iteration for frame in frames] == [2, 3, 4, 5, 6, 7]
+        for frame in frames:
+            ours, theirs = (
+                ledger.frame_path(job.id, frame.iteration).read_bytes() for job in (child, whole)
+            )
+            assert ours == theirs, frame.iteration
+    events = [event["type"] for _, event in client.xrange(f"dream:{longer.id}:events")]
+    assert events.count("progress") == 5, "it began at the source"
+    assert kinds(client, longer.id).isdisjoint({"frame-differs", "plan-changed"})
+    state = store.last_state(longer.id)
+    assert state is not None
+    assert state.iteration == 7
+
+
+def test_a_dream_whose_parents_state_rotted_begins_at_the_source_and_comes_to_the_same(
+    settings: Settings, ledger: Ledger, store: Store, picture: Picture, start, until
+) -> None:
+    """It costs the parent's iterations once more; no frame of them is the child's."""
+    with start("worker", settings):
+        short = until(ledger.accept(spec(iterations=3), picture).id, ended)
+        state = store.last_state(short.id)
+        assert state is not None
+        state.path.write_bytes(state.path.read_bytes()[:-1])
+        longer = until(ledger.continue_(short.id, 2).id, ended)
+        whole = until(ledger.accept(spec(iterations=5), picture).id, ended)
+
+    assert [frame.iteration for frame in ledger.frames(longer.id)[0]] == [3, 4, 5]
+    for iteration in (3, 4, 5):
+        ours, theirs = (
+            ledger.frame_path(job.id, iteration).read_bytes() for job in (longer, whole)
+        )
+        assert ours == theirs, iteration
+
+
+def test_a_dream_that_was_canceled_goes_on_from_the_iteration_it_stopped_at(
+    settings: Settings, ledger: Ledger, picture: Picture, start, until
+) -> None:
+    """Its worker saves the state before it lets go, whenever the last checkpoint was."""
+    with start("worker", settings):
+        job_id = ledger.accept(spec(iterations=10_000, save_every=10_000), picture).id
+        until(job_id, lambda job: job.progress.iteration > 5)
+        ledger.cancel(job_id)
+        stopped = until(job_id, ended)
+
+        longer = ledger.continue_(job_id, 2)
+        assert until(longer.id, ended).status is Status.SUCCEEDED
+
+    at = stopped.progress.iteration
+    assert stopped.status is Status.CANCELED
+    assert longer.spec["iterations"] == at + 2
+    assert [frame.iteration for frame in ledger.frames(longer.id)[0]] == [at, at + 2]
+
+
+def test_a_dream_past_its_deadline_fails_soon_and_the_next_one_runs(
+    settings: Settings, ledger: Ledger, client: redis.Redis, picture: Picture, start, until
+) -> None:
+    """Seen between two steps, by Redis' own clock."""
+    asked = spec(iterations=10_000, save_every=10_000)
+    with start("worker", settings):
+        job_id = ledger.accept(asked, picture, timeout_s=3600).id
+        until(job_id, lambda job: job.progress.iteration > 0)
+        client.hset(f"dream:{job_id}", "expires_at", 1)  # an hour later
+
+        failed = until(job_id, ended)
+        done = until(ledger.accept(spec(), picture).id, ended)
+
+    assert failed.status is Status.FAILED
+    assert failed.problem is not None
+    assert failed.problem.code == "deadline-passed"
+    assert done.status is Status.SUCCEEDED
+
+
+def test_a_paused_queue_starts_nothing_and_then_all_in_order(
+    settings: Settings, ledger: Ledger, client: redis.Redis, picture: Picture, start, until
+) -> None:
+    """On the real broker: messages that workers took in vain are sent again, before later ones."""
+    with start("worker", settings):
+        running = ledger.accept(spec(iterations=10_000, save_every=10_000), picture).id
+        until(running, lambda job: job.progress.iteration > 0)
+        ledger.pause()
+        held = [ledger.accept(spec(iterations=1), picture).id for _ in range(3)]
+        ledger.cancel(running)
+        until(running, ended)
+        held += [ledger.accept(spec(iterations=1), picture).id for _ in range(2)]
+        while client.scard("dreams:held") < len(held):  # its worker is asked for the next at once
+            client.blpop(["never"], timeout=0.02)
+        assert {ledger.get(job_id).status for job_id in held} == {Status.QUEUED}
+
+        ledger.resume()
+        later = ledger.accept(spec(iterations=1), picture).id
+        jobs = [until(job_id, ended) for job_id in (*held, later)]
+
+    assert {job.status for job in jobs} == {Status.SUCCEEDED}
+    starts = [job.started_at for job in jobs]
+    assert starts == sorted(starts)
+
+
+def test_what_a_dream_will_take_is_in_its_record_before_it_takes_it(
+    settings: Settings, ledger: Ledger, picture: Picture, start, until
+) -> None:
+    """A system that runs out of memory kills without a word; the record then has the sentence."""
+    with start("worker", settings):
+        job = until(ledger.accept(spec(iterations=1), picture).id, lambda job: job.run is not None)
+        until(job.id, ended)
+
+    assert job.run is not None
+    assert job.frames.count == 0
+    assert job.run.predicted_bytes is not None
+    assert job.run.free_bytes is not None
+    assert 2**20 < job.run.predicted_bytes < job.run.free_bytes
+
+
+def test_a_job_that_goes_on_under_another_plan_says_so(
+    settings: Settings, ledger: Ledger, client: redis.Redis, picture: Picture, start, until
+) -> None:
+    """On another kind of machine it goes on; that later frames may be others is an event."""
+    job_id = ledger.accept(spec(iterations=3), picture).id
+    claim = ledger.claim(job_id, "elsewhere")
+    assert claim is not None
+    plan = {
+        "executor": "autograd",
+        "precision": "exact",
+        "dtype": "float32",
+        "device": "cpu",
+        "threads": 1,
+        "torch_version": "1.0",
+        "cpu": "AVX9000",
+    }
+    claim.begin(Run(width=64, height=51, device="cpu", plan=plan, versions={}))
+    claim.publish_frame(0, 64, 51, b"not what we would make of it")
+    claim.give_back()
+
+    with start("worker", settings):
+        job = until(job_id, ended)
+
+    assert job.status is Status.SUCCEEDED
+    assert job.run is not None
+    assert job.run.plan["torch_version"] != "1.0"
+    assert {"plan-changed", "frame-differs"} <= kinds(client, job_id)
+    assert ledger.frame_path(job_id, 0).read_bytes() == b"not what we would make of it"
+
+
+def kinds(client: redis.Redis, job_id: str) -> set[str]:
+    """Return what kinds of events a job has had."""
+    return {event["type"] for _, event in client.xrange(f"dream:{job_id}:events")}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dream_core.errors import StateRefused
-from worker.checkpoint import Torn, pack, resume, unpack
+from worker.checkpoint import Torn, pack, resume, states, unpack
 
 STATE = {"iteration": 7, "plan": {"threads": 2}, "picture": torch.arange(6.0).reshape(3, 1, 2)}
 
@@ -59,13 +59,11 @@ def test_the_state_before_is_used_where_the_last_can_not_be(tmp_path: Path) -> N
     seven, five, three = (pack({**STATE, "iteration": at}) for at in (7, 5, 3))
     dream = Dream(refused=5)
 
-    found = resume(
-        dream,
-        {"threads": 2},
-        [tmp_path / "gone", *files(tmp_path, torn=seven[:-1], refused=five, good=three)],
-    )
+    there = files(tmp_path, torn=seven[:-1], refused=five, good=three)
+    found = resume(dream, {"threads": 2}, states([tmp_path / "gone", *there]))
 
-    assert found == 3
+    assert found is not None
+    assert found["iteration"] == 3
     assert dream.loaded is not None
 
 
@@ -73,7 +71,7 @@ def test_without_any_state_a_dream_begins_at_its_source(tmp_path: Path) -> None:
     """None is no error: it is how every dream begins."""
     dream = Dream()
 
-    assert resume(dream, {}, files(tmp_path, torn=b"")) is None
+    assert resume(dream, {}, states(files(tmp_path, torn=b""))) is None
     assert dream.loaded is None
 
 
@@ -81,8 +79,9 @@ def test_a_state_of_another_plan_is_taken_over(tmp_path: Path) -> None:
     """On another kind of machine the job goes on, though not to the same bits."""
     dream = Dream()
 
-    found = resume(dream, {"threads": 4}, files(tmp_path, state=pack(STATE)))
+    found = resume(dream, {"threads": 4}, states(files(tmp_path, state=pack(STATE))))
 
-    assert found == 7
+    assert found is not None
+    assert (found["iteration"], found["plan"]) == (7, {"threads": 2})  # who asks sees the change
     assert dream.loaded is not None
     assert dream.loaded["plan"] == {"threads": 4}

@@ -1,5 +1,6 @@
 import itertools
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from dream_core.errors import WeightsMissing
 from dream_core.spec import DreamSpec
-from jobs.errors import FenceLost, LedgerAway
+from jobs.errors import FenceLost, LedgerAway, StoreFault
 from jobs.record import Frames, Job, Problem, Progress, Queue, Run, Source, Status
 from worker.checkpoint import unpack
 from worker.dreamer import Dreamer, Prepared
@@ -58,13 +59,22 @@ class Claim:
     job: Job
     canceling: bool = False
     told: list[tuple[Any, ...]] = field(default_factory=list)
+    late: bool = False
     lost_at: str = ""
+    disk: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
+    on_renew: Callable[[], None] = lambda: None
 
     def begin(self, run: Run) -> None:
         self._tell("begin")
 
     def publish_frame(self, iteration: int, width: int, height: int, png: bytes) -> None:
+        fault = next(self.disk, None)
+        if fault:
+            raise fault
         self._tell("frame", iteration)
+
+    def renew(self) -> None:
+        self.on_renew()
 
     def progress(self, iteration: int, losses: dict[str, float], **more: Any) -> None:
         self._tell("progress", iteration, more["eta_s"])
@@ -113,18 +123,35 @@ def claim(**spec: Any) -> Claim:
     return Claim(job)
 
 
+class Quick(Event):
+    """An event that nobody waits for: it is asked and not slept on."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
 def dream(
-    claim: Claim, engine: Engine, stopping: Event | None = None, clock: Any = lambda: 0.0
+    claim: Claim,
+    engine: Engine,
+    stopping: Event | None = None,
+    clock: Any = lambda: 0.0,
+    begins_at: int = 0,
 ) -> list[tuple[Any, ...]]:
     """Run a claim on an engine and return what it was told."""
 
     def prepare(*_: object) -> Prepared:
-        return Prepared(engine, None, RUN)
+        claim.begin(RUN)
+        return Prepared(engine, None, RUN, begins_at)
 
     def leave() -> None:
         claim.told.append(("leave",))
 
-    Dreamer(prepare, "cpu", stopping or Event(), clock, leave).run(claim)  # type: ignore[arg-type]
+    def held_up(by_disk: bool) -> None:
+        claim.told.append(("held_up", by_disk))
+
+    Dreamer(  # type: ignore[arg-type]
+        prepare, "cpu", stopping or Quick(), clock, leave, held_up=held_up
+    ).run(claim)
     return claim.told
 
 
@@ -149,6 +176,7 @@ def test_every_progress_promises_a_frame_that_is_there() -> None:
         ("checkpoint", 1),
         ("frame", 2),
         ("progress", 2),
+        ("checkpoint", 2),
         ("succeed",),
     ]
 
@@ -192,8 +220,8 @@ def test_a_state_is_saved_after_the_first_step_and_then_as_costs_allow() -> None
     """Saving takes 2 s of this clock, so 66 s pass to the next: no more than 3 % of the time."""
     told = dream(claim(iterations=100), Engine(100), clock=Clock())
 
-    saved = [what[1] for what in told if what[0] == "checkpoint"]
-    assert saved[0] == 1
+    *saved, last = [what[1] for what in told if what[0] == "checkpoint"]
+    assert (saved[0], last) == (1, 100)  # the last one for those who continue it
     assert all(2 * 2 * (after - before) >= 66 for before, after in itertools.pairwise(saved))
     assert len(saved) > 2
 
@@ -206,6 +234,7 @@ def test_a_worker_that_stops_gives_its_job_back_between_two_steps() -> None:
     told = dream(claim(iterations=3), Engine(3, first=1), stopping)
 
     assert told[-1] == ("give_back",)
+    assert "checkpoint" not in [what[0] for what in told]  # it stands where it was resumed
     assert "progress" not in [what[0] for what in told]
 
 
@@ -225,6 +254,104 @@ def test_what_was_dreamed_is_kept_when_the_job_is_given_back() -> None:
     told = dream(claim(iterations=9), engine, stopping)
 
     assert told[-2:] == [("checkpoint", 3, 3), ("give_back",)]
+
+
+def test_a_dream_past_its_deadline_stops_between_two_steps_and_can_be_continued() -> None:
+    """It fails with how far it came, and leaves the state of that very iteration."""
+    late, engine = claim(iterations=9), Engine(9)
+    step = engine.step
+
+    def be_late_at_two() -> Step:
+        late.late = engine.iteration == 1
+        return step()
+
+    engine.step = be_late_at_two  # type: ignore[method-assign]
+
+    told = dream(late, engine)
+
+    assert told[-2] == ("checkpoint", 2, 2)
+    found = problem(told)
+    assert found.code == "deadline-passed"
+    assert "iteration 2 of 9" in found.detail
+
+
+@pytest.mark.parametrize("reason", ["late", "stopping"])
+def test_a_dream_that_is_done_succeeds_though_it_is_late_or_its_worker_stops(reason: str) -> None:
+    """All that was asked for is there: nothing is gained by saying no, or by doing it again."""
+    stopping, done = Event(), claim(iterations=2)
+    if reason == "late":
+        done.late = True
+    else:
+        stopping.set()
+
+    assert dream(done, Engine(2, first=2), stopping)[-1] == ("succeed",)
+
+
+@pytest.mark.parametrize("first", [4, 0])
+def test_a_continued_dream_begins_with_the_frame_it_goes_on_from(first: int) -> None:
+    """Also where the parent's state is no use and the dream begins at the source once more."""
+    told = dream(claim(iterations=8, save_every=3), Engine(8, first=first), begins_at=4)
+
+    assert [what[1] for what in told if what[0] == "frame"] == [4, 6, 8]
+
+
+FULL = StoreFault("frames/1", "No space left on device", 28)
+
+
+def test_a_full_disk_is_waited_for_and_nothing_is_lost() -> None:
+    """The frame is published when there is room, before anything promises it; all this is said."""
+    waiting = claim(iterations=1)
+    waiting.disk = iter([FULL, FULL])
+
+    told = dream(waiting, Engine(1))
+
+    assert [what[:2] for what in told] == [
+        ("begin",),
+        ("held_up", True),
+        ("frame", 0),
+        ("held_up", False),
+        ("frame", 1),
+        ("progress", 1),
+        ("checkpoint", 1),
+        ("succeed",),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "end"), [("stopping", "give_back"), ("canceling", "canceled"), ("late", "fail")]
+)
+def test_whoever_waits_for_a_disk_can_be_stopped(reason: str, end: str) -> None:
+    """A frame is missing, so no state and no progress promises it."""
+    stopping, waiting = Quick(), claim(iterations=3)
+    waiting.disk = itertools.chain([None], itertools.repeat(FULL))
+    if reason == "stopping":
+        waiting.on_renew = stopping.set
+    else:
+        waiting.on_renew = lambda: setattr(waiting, reason, True)
+
+    told = dream(waiting, Engine(3), stopping)
+
+    assert [what[0] for what in told] == ["begin", "frame", "held_up", end]
+
+
+def test_a_disk_that_is_broken_fails_the_job() -> None:
+    """What no room and no access will mend is told, not waited for."""
+    broken = claim(iterations=3)
+    broken.disk = iter([StoreFault("frames/0", "Input/output error", 5)])
+
+    assert problem(dream(broken, Engine(3))).code == "store-fault"
+
+
+def test_a_disk_that_takes_no_checkpoint_stops_no_dream() -> None:
+    """An older state has to do; the frames are what was asked for."""
+    unsaved = claim(iterations=3)
+
+    def refuse(*_: object) -> None:
+        raise FULL
+
+    unsaved.checkpoint = refuse  # type: ignore[method-assign]
+
+    assert dream(unsaved, Engine(3))[-1] == ("succeed",)
 
 
 def test_a_cancelled_job_stops_at_the_next_step() -> None:

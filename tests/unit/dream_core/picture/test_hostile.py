@@ -219,15 +219,15 @@ def test_a_bomb_in_a_text_or_profile_is_refused_or_left_alone(
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"%PDF-1.7 ...", "a PDF"),
+        (b"%PDF-1.7 ...", "the file is a PDF, which can't be dreamed on; send PNG"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"<!DOCTYPE html><html>", "web page"),
         (b"8BPS\0\1", "Photoshop"),
         (b"\0\0\0\x20ftypisom\0\0\0\0isommp42", "video"),
         (b"\xff\x0a\0\0", "JPEG XL"),
         (b"PK\x03\x04....", "zip"),
-        (b"hello, world", "none of the kinds we know"),
-        (b"\x88PNG\r\n\x1a\n", "none of the kinds we know"),
+        (b"hello, world", "the file isn't a picture we can read; send PNG"),
+        (b"\x88PNG\r\n\x1a\n", "isn't a picture we can read"),
     ],
 )
 def test_what_is_no_picture_is_named(data: bytes, says: str) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from worker.memory import _host_bytes, ran_out
+from dream_core.executors.memory import _host_bytes, ran_out
 
 
 def test_torch_running_out_is_recognized_by_what_it_really_says() -> None:

@@ -1,0 +1,79 @@
+"""From which of its states a job goes on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dream_core.catalogue import Catalogue
+from dream_core.spec import DreamSpec
+from jobs.claim import Claim
+from jobs.ledger import Ledger
+from jobs.store import Picture, Store
+from worker.checkpoint import HEADER, pack
+from worker.dreamer import Prepared
+from worker.networks import Networks
+from worker.preparing import Preparer
+
+pytestmark = pytest.mark.usefixtures("add_model")
+
+
+def torn(path: Path) -> None:
+    """Let the disk lose a state's last byte."""
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def of_next_year(path: Path) -> None:
+    """Let a later version have written a state."""
+    path.write_bytes(path.read_bytes().replace(HEADER, HEADER.replace(b" 1", b" 2")))
+
+
+@pytest.mark.parametrize("spoil", [torn, of_next_year, Path.unlink])
+def test_where_the_last_state_can_not_be_used_the_one_before_is(
+    ledger: Ledger, store: Store, picture: Picture, spoil
+) -> None:
+    """Of the same attempt, and of the attempt before it; and the bits are the same in the end."""
+    spec = DreamSpec(model="thin", iterations=8, image_size=64)
+    job_id = ledger.accept(spec, picture).id
+    preparer = Preparer(store, Networks(torch.device("cpu")))
+
+    def attempt() -> tuple[Claim, Prepared]:
+        claim = ledger.claim(job_id, "worker")
+        assert claim is not None
+        return claim, preparer(claim, spec, Catalogue.load())
+
+    def save_at(claim: Claim, prepared: Prepared, iterations: tuple[int, ...]) -> None:
+        for iteration in iterations:
+            while prepared.engine.iteration < iteration:
+                prepared.engine.step()
+            claim.checkpoint(iteration, pack(prepared.engine.state_dict()))
+        claim.give_back()
+
+    save_at(*attempt(), (2, 4))
+    save_at(*attempt(), (6,))
+    furthest = store.checkpoints(job_id)
+    assert [path.name.split(".")[0] for path in furthest] == ["6", "4", "2"]
+
+    spoil(furthest[0])
+    claim, third = attempt()
+    assert third.engine.iteration == 4
+    claim.give_back()
+    spoil(furthest[1])
+    claim, fourth = attempt()
+    assert fourth.engine.iteration == 2
+
+    _, undisturbed = attempt_of(ledger, preparer, spec, picture)
+    for engine in (fourth.engine, undisturbed.engine):
+        while not engine.finished:
+            engine.step()
+    np.testing.assert_array_equal(fourth.engine.picture(), undisturbed.engine.picture())
+
+
+def attempt_of(
+    ledger: Ledger, preparer: Preparer, spec: DreamSpec, picture: Picture
+) -> tuple[Claim, Prepared]:
+    """Return the first attempt at a job of its own."""
+    claim = ledger.claim(ledger.accept(spec, picture).id, "worker")
+    assert claim is not None
+    return claim, preparer(claim, spec, Catalogue.load())
