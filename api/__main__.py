@@ -3,6 +3,7 @@
 Ends with 0 when told to stop, with 2 when a setting can't be used or the port is taken.
 """
 
+import asyncio
 import errno
 import logging
 import signal
@@ -38,6 +39,7 @@ def main() -> int:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     log.info("listening on http://%s:%d", shown, port)
+    logging.getLogger("uvicorn.error").addFilter(_not_cut_off)
     config = uvicorn.Config(
         create_app(settings),
         log_level=settings.log_level,
@@ -49,6 +51,12 @@ def main() -> int:
     )
     uvicorn.Server(config).run(sockets=[listening])
     return 0
+
+
+def _not_cut_off(record: logging.LogRecord) -> bool:
+    """Leave out the traceback of a request that the stop cut off; how many those are is said."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, asyncio.CancelledError)
 
 
 def listen(settings: Settings) -> socket.socket:

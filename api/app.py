@@ -3,21 +3,23 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import Depends, FastAPI
 
-from api import dreams, health, home, models, problems
+from api import dreams, health, home, models, problems, queue
 from api.dependencies import Room, known_parameters_only
 from api.middleware import Manners
 from api.openapi import describe
+from api.readiness import Probe
+from dream_core.version import version
+from jobs.connection import REQUEST
 from jobs.settings import Settings
 from jobs.wiring import open_ledger, open_reaper
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the API of a deployment. Redis need not be up: it is asked when a request needs it."""
-    ledger = open_ledger(settings)
+    ledger = open_ledger(settings, patience=REQUEST)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -29,7 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="torch-inception",
         summary="A neural network dreams on your picture",
-        version=_version(),
+        version=version(),
         lifespan=lifespan,
         docs_url=None,  # ours is api/home.py's: FastAPI's own fetches its assets from elsewhere
         redoc_url=None,
@@ -37,17 +39,10 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         dependencies=[Depends(known_parameters_only)],
     )
-    app.state.room = Room(settings, ledger)
+    app.state.room = Room(settings, ledger, Probe.of(settings))
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.add_middleware(Manners)
     problems.install(app)
-    for room in (dreams, models, health, home):
+    for room in (dreams, queue, models, health, home):
         app.include_router(room.router)
     return app
-
-
-def _version() -> str:
-    try:
-        return version("torch-inception")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "0"

@@ -11,6 +11,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from api import form, intake
 from api.errors import NoSuchModel, UnknownParameter
+from api.readiness import Probe
+from api.terms import Deadline, More, Nothing, Terms, read_terms
 from dream_core.catalogue import Catalogue
 from dream_core.model import Model
 from dream_core.picture import Picture, read
@@ -31,6 +33,7 @@ class Room:
 
     settings: Settings
     ledger: Ledger
+    probe: Probe
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
     # A picture of 40 megapixels takes half a gigabyte while it is decoded: one at a time.
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
@@ -68,6 +71,9 @@ OwnerDep = Annotated[str, Depends(_owner)]
 
 
 async def _form(request: Request, room: RoomDep) -> AsyncIterator[form.Form]:
+    # Before anything is sent or waited for: pictures are decoded one at a time, and a Redis that
+    # is away would make each of them wait for those before it.
+    await run_in_threadpool(room.ledger.check)
     async with room.uploads:  # until the answer: the bytes are held so long
         max_bytes = room.settings.max_upload_bytes
         yield await form.read_form(request.headers, request.stream(), max_bytes)
@@ -81,6 +87,38 @@ def _spec(posted: FormDep, catalogue: CatalogueDep, settings: SettingsDep) -> Dr
 
 
 SpecForm = Annotated[DreamSpec, Depends(_spec)]
+
+
+def _terms(posted: FormDep) -> Terms:
+    return intake.read_post_terms(posted)
+
+
+TermsForm = Annotated[Terms, Depends(_terms)]
+Texts = tuple[tuple[str, str], ...]
+
+
+async def _texts(request: Request) -> Texts:
+    return await form.read_texts(request.headers, request.stream())
+
+
+TextsDep = Annotated[Texts, Depends(_texts)]
+
+
+def _nothing(texts: TextsDep) -> Nothing:
+    return read_terms(Nothing, texts)
+
+
+def _deadline(texts: TextsDep) -> Deadline:
+    return read_terms(Deadline, texts)
+
+
+def _more(texts: TextsDep) -> More:
+    return read_terms(More, texts)
+
+
+NoFields = Annotated[Nothing, Depends(_nothing)]
+DeadlineForm = Annotated[Deadline, Depends(_deadline)]
+MoreForm = Annotated[More, Depends(_more)]
 
 
 async def _picture(

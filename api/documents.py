@@ -59,9 +59,12 @@ class DreamList(BaseModel):
     next: str | None = Field(description="address of the older ones; null at the end")
 
     @classmethod
-    def of(cls, jobs: list[Job], limit: int, before: str | None) -> Self:
+    def of(
+        cls, jobs: list[Job], limit: int, before: str | None, status: Status | None = None
+    ) -> Self:
         """Return one page of the list."""
-        following = before and f"/dreams?{urlencode({'limit': limit, 'before': before})}"
+        asked = {"limit": limit, "before": before} | ({"status": status.value} if status else {})
+        following = before and f"/dreams?{urlencode(asked)}"
         return cls(dreams=[JobDocument.of(job) for job in jobs], next=following)
 
 

@@ -8,31 +8,32 @@ from fastapi.concurrency import run_in_threadpool
 from api import pictures
 from api.dependencies import (
     ULID,
+    DeadlineForm,
+    DreamId,
     Iteration,
     JobDep,
     LedgerDep,
     Limit,
+    MoreForm,
+    NoFields,
     OwnerDep,
     PictureUpload,
     SpecForm,
+    TermsForm,
 )
 from api.documents import DreamList, FrameList, JobDocument
 from api.errors import (
     BodyTooLarge,
     ImageSizeAboveLimit,
     InvalidParameter,
-    MalformedForm,
     NoResult,
     PictureMissing,
     RangeUnsatisfiable,
-    UnsupportedMediaType,
-    UploadStalled,
 )
-from api.openapi import DREAM_FORM, PNG, problems
+from api.openapi import DREAM_FORM, FORM_ERRORS, PNG, fields_of, problems
+from api.terms import Deadline, More
 from dream_core.errors import (
-    InvalidSpec,
     NothingToSee,
-    UnknownField,
     UnknownLayer,
     UnknownModel,
     WeightsMissing,
@@ -47,7 +48,19 @@ from dream_core.picture.errors import (
     PictureTruncated,
     PictureUnreadable,
 )
-from jobs.errors import LedgerAway, LedgerFull, StoreFault, UnknownDream, UnknownFrame
+from jobs.errors import (
+    DiskFull,
+    LedgerAway,
+    LedgerFull,
+    NoState,
+    NotFinished,
+    QueueFull,
+    StoreFault,
+    UnknownDream,
+    UnknownFrame,
+)
+from jobs.ledger import Ledger
+from jobs.record import Job, Status
 
 PICTURE_ERRORS = (
     PictureTooLarge,
@@ -58,6 +71,9 @@ PICTURE_ERRORS = (
     PictureTruncated,
     PictureUnreadable,
 )
+NO_PLACE = (QueueFull, DiskFull, LedgerAway, LedgerFull, StoreFault)
+# A list by status looks at so many dreams in one call; where it finds too few, `next` goes on.
+PAGES, PAGE = 5, 200
 router = APIRouter(prefix="/dreams", tags=["dreams"])
 
 
@@ -66,8 +82,7 @@ router = APIRouter(prefix="/dreams", tags=["dreams"])
     status_code=status.HTTP_202_ACCEPTED,
     openapi_extra=DREAM_FORM,
     responses=problems(
-        InvalidSpec,
-        UnknownField,
+        *FORM_ERRORS,
         UnknownModel,
         UnknownLayer,
         NothingToSee,
@@ -75,21 +90,29 @@ router = APIRouter(prefix="/dreams", tags=["dreams"])
         ImageSizeAboveLimit,
         WeightsMissing,
         PictureMissing,
-        MalformedForm,
-        UnsupportedMediaType,
         BodyTooLarge,
-        UploadStalled,
         *PICTURE_ERRORS,
-        LedgerAway,
-        LedgerFull,
-        StoreFault,
+        *NO_PLACE,
     ),
 )
 async def create_dream(
-    spec: SpecForm, picture: PictureUpload, owner: OwnerDep, ledger: LedgerDep, response: Response
+    *,
+    spec: SpecForm,
+    terms: TermsForm,
+    picture: PictureUpload,
+    owner: OwnerDep,
+    ledger: LedgerDep,
+    response: Response,
 ) -> JobDocument:
     """Accept a picture and a spec; answer with the job before a pixel has moved."""
-    job = await run_in_threadpool(ledger.accept, spec, picture, owner=owner)
+    job = await run_in_threadpool(
+        ledger.accept, spec, picture, owner=owner, queue=terms.queue, timeout_s=terms.timeout_s
+    )
+    return accepted(job, response)
+
+
+def accepted(job: Job, response: Response) -> JobDocument:
+    """Return the document of a new job, and say where it is."""
     response.headers["Location"] = f"/dreams/{job.id}"
     return JobDocument.of(job)
 
@@ -101,16 +124,94 @@ def list_dreams(
     before: Annotated[
         str | None, Query(pattern=ULID, description="only dreams older than this id")
     ] = None,
+    wanted: Annotated[
+        Status | None, Query(alias="status", description="only dreams that stand so now")
+    ] = None,
 ) -> DreamList:
     """List the dreams, newest first: an id that was lost is found here."""
-    jobs, following = ledger.newest(limit, before)
-    return DreamList.of(jobs, limit, following)
+    if wanted is None:
+        jobs, following = ledger.newest(limit, before)
+    else:
+        jobs, following = _newest_of(ledger, wanted, limit, before)
+    return DreamList.of(jobs, limit, following, wanted)
+
+
+def _newest_of(
+    ledger: Ledger, wanted: Status, limit: int, before: str | None
+) -> tuple[list[Job], str | None]:
+    """Return up to `limit` jobs of a status, and where to go on: maybe fewer, and still more."""
+    found: list[Job] = []
+    for _ in range(PAGES):
+        jobs, before = ledger.newest(PAGE, before)
+        for job in jobs:
+            found += [job] if job.status is wanted else []
+            if len(found) == limit:
+                return found, job.id if before or job is not jobs[-1] else None
+        if before is None:
+            break
+    return found, before
 
 
 @router.get("/{id}", responses=problems(UnknownDream, LedgerAway))
 def read_dream(job: JobDep) -> JobDocument:
     """Tell how a dream stands."""
     return JobDocument.of(job)
+
+
+@router.delete(
+    "/{id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problems(UnknownDream, LedgerAway, StoreFault)
+    | {204: {"description": "Nothing is left of it."}},
+)
+def delete_dream(id: DreamId, ledger: LedgerDep) -> None:  # noqa: A002
+    """Delete a dream with all its pictures, running or not; nothing is left of it.
+
+    Idempotent: what is gone can't be told from what never was, so any id that a dream could have
+    is answered with 204.
+    """
+    ledger.delete(id)
+
+
+@router.post("/{id}/cancel", responses=problems(*FORM_ERRORS, UnknownDream, LedgerAway))
+def cancel_dream(id: DreamId, ledger: LedgerDep, _: NoFields) -> JobDocument:  # noqa: A002
+    """Stop a dream: at once where it waits, after its present iteration where it runs.
+
+    Idempotent: a dream that has ended stays as it ended. Its frames stay too.
+    """
+    return JobDocument.of(ledger.cancel(id))
+
+
+@router.post(
+    "/{id}/retry",
+    status_code=status.HTTP_202_ACCEPTED,
+    openapi_extra=fields_of(Deadline),
+    responses=problems(*FORM_ERRORS, UnknownDream, NotFinished, *NO_PLACE),
+)
+def retry_dream(
+    id: DreamId,  # noqa: A002
+    terms: DeadlineForm,
+    ledger: LedgerDep,
+    response: Response,
+) -> JobDocument:
+    """Ask once more for what a dream that has ended was asked for: a new dream, with a parent."""
+    return accepted(ledger.retry(id, timeout_s=terms.timeout_s), response)
+
+
+@router.post(
+    "/{id}/continue",
+    status_code=status.HTTP_202_ACCEPTED,
+    openapi_extra=fields_of(More),
+    responses=problems(*FORM_ERRORS, UnknownDream, NotFinished, NoState, *NO_PLACE),
+)
+def continue_dream(
+    id: DreamId,  # noqa: A002
+    more: MoreForm,
+    ledger: LedgerDep,
+    response: Response,
+) -> JobDocument:
+    """Go on where a dream that has ended stopped: a new dream, with a parent, that counts on."""
+    return accepted(ledger.continue_(id, more.iterations, timeout_s=more.timeout_s), response)
 
 
 @router.get("/{id}/frames", responses=problems(InvalidParameter, UnknownDream, LedgerAway))

@@ -20,9 +20,9 @@ class MalformedForm(Refused):
     code = "malformed-form"
     title = "The form can't be read"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, right: str = HOW_TO_POST) -> None:
         """Say what is wrong and what a right one is made by."""
-        super().__init__(f"the multipart form can't be read: {reason}; a right one: {HOW_TO_POST}")
+        super().__init__(f"the form can't be read: {reason}; a right one: {right}")
 
 
 class UnsupportedMediaType(Refused):
@@ -31,10 +31,10 @@ class UnsupportedMediaType(Refused):
     code = "unsupported-media-type"
     title = "Unsupported media type"
 
-    def __init__(self, given: str) -> None:
+    def __init__(self, given: str, right: str = HOW_TO_POST) -> None:
         """Name the kind that is taken."""
         what = f"the body is {shown(given)}" if given else "the body has no Content-Type"
-        super().__init__(f"{what}; a dream is posted as multipart/form-data: {HOW_TO_POST}")
+        super().__init__(f"{what}; fields are posted as multipart/form-data: {right}")
 
 
 class BodyTooLarge(Refused):

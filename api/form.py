@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import parse_qsl
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -20,9 +21,11 @@ from api.errors import (
 
 PICTURE: Final = "image"
 MEDIA_TYPE: Final = "multipart/form-data"
+URLENCODED: Final = "application/x-www-form-urlencoded"
 MOST_PARTS: Final = 64  # three times the fields of a dream
 LONGEST_TEXT: Final = 64 * 1024  # bytes of one field that is no picture
 OVERHEAD: Final = 256 * 1024  # bytes of a body beside its picture: boundaries, headers, fields
+HOW_TO_SEND: Final = "curl -F name=value …"
 STALL_S: Final = 30.0  # a client that sends nothing for so long holds a place for nothing
 
 
@@ -41,6 +44,10 @@ class Form:
 
     texts: tuple[tuple[str, str], ...]
     picture: bytes | None
+
+    def texts_alone(self) -> tuple[tuple[str, str], ...]:
+        """Return all fields; a picture, where none belongs, is one too many of them."""
+        return self.texts if self.picture is None else (*self.texts, (PICTURE, ""))
 
     def need_picture(self) -> bytes:
         """Return the picture's bytes.
@@ -76,6 +83,49 @@ async def read_form(headers: Headers, chunks: AsyncIterator[bytes], max_bytes: i
     except ClientDisconnect as error:
         raise MalformedForm("the connection closed in the middle") from error
     return reader.form()
+
+
+async def read_texts(headers: Headers, chunks: AsyncIterator[bytes]) -> tuple[tuple[str, str], ...]:
+    """Read a form of texts alone, of either kind that browsers and curl send; no body is none.
+
+    Raises:
+        UnsupportedMediaType, MalformedForm, UploadStalled: see there.
+    """
+    body = await _small_body(chunks)
+    kind, options = parse_options_header(headers.get("content-type"))
+    if not body:
+        return ()
+    if kind.decode("latin-1") == URLENCODED:
+        return _pairs(body)
+    if kind.decode("latin-1") != MEDIA_TYPE:
+        raise UnsupportedMediaType(headers.get("content-type", ""), HOW_TO_SEND)
+    try:
+        reader = _Reader(options.get(b"boundary", b""), LONGEST_TEXT)
+        reader.write(body)
+    except FormParserError as error:
+        raise MalformedForm("it isn't what its boundary and headers say", HOW_TO_SEND) from error
+    return reader.form().texts_alone()
+
+
+async def _small_body(chunks: AsyncIterator[bytes]) -> bytes:
+    body = b""
+    try:
+        async for chunk in _without_stalling(chunks):
+            body += chunk
+            if len(body) > LONGEST_TEXT:
+                raise MalformedForm(f"it is over {LONGEST_TEXT // 1024} KiB", HOW_TO_SEND)
+    except ClientDisconnect as error:
+        raise MalformedForm("the connection closed in the middle", HOW_TO_SEND) from error
+    return body
+
+
+def _pairs(body: bytes) -> tuple[tuple[str, str], ...]:
+    try:
+        text = body.decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARTS)
+    except ValueError as error:
+        raise MalformedForm("it isn't what its Content-Type says", HOW_TO_SEND) from error
+    return tuple(pairs)
 
 
 async def _without_stalling(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

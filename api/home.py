@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from api.openapi import Responses, problems
 from api.problems import ProblemKind, kinds
+from dream_core.version import UNKNOWN
 
 router = APIRouter(tags=["service"])
 OURS: Final = Path(__file__).parent / "static"
@@ -41,6 +42,7 @@ LINKS: Final = {
     "docs": "/docs",
     "openapi": "/openapi.json",
     "dreams": "/dreams",
+    "queue": "/queue",
     "models": "/models",
     "ready": "/readyz",
 }
@@ -57,7 +59,8 @@ def home(request: Request) -> Response:
     if "text/html" in request.headers.get("accept", ""):
         page = Template((OURS / "home.html").read_text("utf-8"))
         base = escape(str(request.base_url).rstrip("/"))
-        answer: Response = HTMLResponse(page.substitute(base=base, version=about.version))
+        shown = "" if about.version == UNKNOWN else about.version
+        answer: Response = HTMLResponse(page.substitute(base=base, version=shown))
     else:
         answer = Response(about.model_dump_json(), media_type="application/json")
     answer.headers["Vary"] = "Accept"

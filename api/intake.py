@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from api.errors import ImageSizeAboveLimit
 from api.form import Form
+from api.terms import Terms, read_terms
 from dream_core.catalogue import Catalogue
-from dream_core.errors import FieldFault, InvalidSpec, WeightsMissing
-from dream_core.flat import parse_flat
+from dream_core.errors import FieldFault, InvalidSpec, UnknownField, WeightsMissing
+from dream_core.flat import flat_names, parse_flat
 from dream_core.model import Model
-from dream_core.spec import DreamSpec
+from dream_core.spec import DreamSpec, unknown_field
 
 SPEC = "spec"
 
@@ -20,8 +21,14 @@ def read_spec(form: Form, catalogue: Catalogue, max_image_size: int) -> DreamSpe
         InvalidSpec, UnknownField, UnknownModel, UnknownLayer: of the fields.
         ImageSizeAboveLimit, WeightsMissing: of this deployment.
     """
-    specs = [text for name, text in form.texts if name == SPEC]
-    flat = [(name, text) for name, text in form.texts if name != SPEC]
+    names = (*flat_names(), *Terms.model_fields)
+    unknown = [name for name, _ in form.texts if name not in (*names, SPEC)]
+    if unknown:
+        raise UnknownField(unknown_field(name, names) for name in dict.fromkeys(unknown))
+    flat = [(name, text) for name, text in form.texts if name in flat_names()]
+    # A web page, /docs among them, sends the fields that nobody filled in. Alone, an empty spec is
+    # more likely a script's variable that was never set.
+    specs = [text for name, text in form.texts if name == SPEC and (text or not flat)]
     if specs and (flat or len(specs) > 1):
         raise InvalidSpec([_beside(specs, dict(flat))])
     spec = DreamSpec.parse_json(specs[0], catalogue) if specs else parse_flat(flat, catalogue)
@@ -30,6 +37,15 @@ def read_spec(form: Form, catalogue: Catalogue, max_image_size: int) -> DreamSpe
     if weights_state(catalogue[spec.model], catalogue) == "missing":
         raise WeightsMissing(spec.model, catalogue.folder, way_out(catalogue[spec.model]))
     return spec
+
+
+def read_post_terms(form: Form) -> Terms:
+    """Return what a form says beside its spec.
+
+    Raises:
+        InvalidSpec: of the fields.
+    """
+    return read_terms(Terms, [pair for pair in form.texts if pair[0] in Terms.model_fields])
 
 
 def weights_state(model: Model, catalogue: Catalogue) -> str:

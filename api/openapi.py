@@ -9,11 +9,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problems as problems_
-from api.errors import UnknownParameter
+from api.errors import MalformedForm, UnknownParameter, UnsupportedMediaType, UploadStalled
 from api.form import MEDIA_TYPE as FORM
-from api.form import PICTURE
+from api.form import PICTURE, URLENCODED
 from api.intake import SPEC
-from dream_core.errors import DreamError, Wait
+from api.terms import Nothing, Terms
+from dream_core.errors import DreamError, InvalidSpec, UnknownField, Wait
 from dream_core.flat import DOSE, DOSE_HELP, flat_names
 from dream_core.spec import LARGEST_DOSE, DreamSpec
 
@@ -28,7 +29,11 @@ The answer comes at once and holds the job; its `links` say where its frames are
 Every error is a problem (RFC 9457, `application/problem+json`) with a stable `code`.
 """
 TAGS: Final = [
-    {"name": "dreams", "description": "post one, find it again, look at its pictures"},
+    {
+        "name": "dreams",
+        "description": "post one, find it again, look at its pictures, stop it, go on with it",
+    },
+    {"name": "queue", "description": "what waits and runs; a pause for maintenance"},
     {"name": "models", "description": "which networks can dream, and at which layers"},
     {"name": "service", "description": "what this is and how it is"},
 ]
@@ -49,6 +54,16 @@ _LISTS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
         {"default": ""},
     ),
 }
+
+
+# What a call can end in that takes fields, or none and is sent some.
+FORM_ERRORS: Final = (
+    InvalidSpec,
+    UnknownField,
+    MalformedForm,
+    UnsupportedMediaType,
+    UploadStalled,
+)
 
 
 def problems(*errors: type[DreamError]) -> Responses:
@@ -80,6 +95,9 @@ def _problem(description: str, retry: bool = False) -> dict[str, Any]:
     return response
 
 
+LOCATION: Final = {
+    "Location": {"description": "address of the dream", "schema": {"type": "string"}}
+}
 _BYTES: Final = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
 PNG: Final[Responses] = {
     200: {
@@ -115,6 +133,28 @@ def _flat_field(name: str) -> dict[str, Any]:
     return {key: value for key, value in schema.items() if key != "title"}
 
 
+def _plain_fields(kind: type[Nothing]) -> dict[str, Any]:
+    """Return the schemas of fields that are posted beside a spec, or without one."""
+    properties: dict[str, dict[str, Any]] = kind.model_json_schema().get("properties", {})
+    return {
+        name: {key: value for key, value in schema.items() if key != "title"}
+        for name, schema in properties.items()
+    }
+
+
+def fields_of(kind: type[Nothing]) -> dict[str, Any]:
+    """Return the body of a call that takes these fields, as a form of either kind."""
+    required = kind.model_json_schema().get("required", [])
+    schema = {
+        "type": "object",
+        "properties": _plain_fields(kind),
+        "additionalProperties": False,
+        **({"required": required} if required else {}),
+    }
+    content = {media_type: {"schema": schema} for media_type in (FORM, URLENCODED)}
+    return {"requestBody": {"required": bool(required), "content": content}}
+
+
 def _form() -> dict[str, Any]:
     fields: dict[str, Any] = {
         PICTURE: {
@@ -123,6 +163,7 @@ def _form() -> dict[str, Any]:
             "description": "the picture: PNG, JPEG, WebP, GIF, TIFF, BMP or AVIF",
         },
         **{name: _flat_field(name) for name in flat_names()},
+        **_plain_fields(Terms),
         SPEC: {
             "type": "string",
             "contentMediaType": "application/json",
@@ -160,8 +201,13 @@ def describe(app: FastAPI) -> dict[str, Any]:
         )
         schemas = document["components"]["schemas"]
         for operation in (op for path in document["paths"].values() for op in path.values()):
-            operation["summary"] = operation.pop("description").rstrip(".")
-            for response in operation["responses"].values():
+            first, _, rest = operation.pop("description").partition("\n\n")
+            operation["summary"] = first.rstrip(".")
+            if rest:
+                operation["description"] = " ".join(rest.split())
+            for status, response in operation["responses"].items():
+                if status == str(int(HTTPStatus.ACCEPTED)):
+                    response["headers"] = LOCATION
                 answer = response.get("content", {}).get("application/json")
                 if answer and "$ref" in answer["schema"]:
                     name = answer["schema"]["$ref"].rpartition("/")[2]
@@ -170,9 +216,5 @@ def describe(app: FastAPI) -> dict[str, Any]:
             schema = model.model_json_schema(ref_template=REF)
             schemas |= schema.pop("$defs", {})
             schemas[model.__name__] = schema
-        accepted = document["paths"]["/dreams"]["post"]["responses"][str(int(HTTPStatus.ACCEPTED))]
-        accepted["headers"] = {
-            "Location": {"description": "address of the dream", "schema": {"type": "string"}}
-        }
         app.openapi_schema = document
     return app.openapi_schema

@@ -9,7 +9,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.form import MEDIA_TYPE, PICTURE
+from api.form import MEDIA_TYPE, PICTURE, URLENCODED
 from api.intake import SPEC
 from api.problems import kinds
 from jobs.settings import Settings
@@ -36,16 +36,35 @@ def _calls(document: dict[str, Any]) -> Iterator[str]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             yield f"### {method.upper()} {path}\n\n{operation['summary']}.\n"
+            if "description" in operation:
+                yield f"{operation['description']}\n"
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "query":
-                    yield (
-                        f"- `?{parameter['name']}=`: {_limits(parameter['schema'])}; "
-                        + parameter["description"]
-                    )
+                    values = _limits(_resolved(parameter["schema"], document))
+                    yield f"- `?{parameter['name']}=`: {values}; {parameter['description']}"
+            yield from _fields(operation)
             for status, response in operation["responses"].items():
                 if status != "default":
                     yield f"- {status}: {response['description']}"
             yield ""
+
+
+def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """Return what a query parameter takes: null is to leave it out, a reference what it is to."""
+    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
+    name = kinds[0].get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = document["components"]["schemas"][name] if name else kinds[0]
+    return found
+
+
+def _fields(operation: dict[str, Any]) -> Iterator[str]:
+    """Give the fields of a small form; that of POST /dreams has a table of its own."""
+    content = operation.get("requestBody", {}).get("content", {})
+    if URLENCODED in content:
+        schema = content[URLENCODED]["schema"]
+        for name, field in schema["properties"].items():
+            need = "required" if name in schema.get("required", []) else "optional"
+            yield f"- field `{name}`, {need}: {_limits(field)}; {field['description']}"
 
 
 def _form(document: dict[str, Any]) -> Iterator[str]:

@@ -1,11 +1,10 @@
 """The folder that a dream leaves behind: frames, result, contact sheet, film."""
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
+from cli.saving import frame_name, write_whole
 from dream_core.picture import contact_sheet, film_webp
 
 SHEET_FRAMES = 11  # beside the source: a sheet of 3 × 4
@@ -19,7 +18,7 @@ class Album:
         """Make the folder, and take away what an earlier dream left under the same names."""
         self.folder = folder
         self.latest: int | None = None  # frame
-        self._digits = max(3, len(str(iterations)))
+        self._iterations = iterations
         self._frames: dict[int, Path] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("frame_*.png", SOURCE, RESULT, SHEET, FILM):
@@ -32,7 +31,7 @@ class Album:
 
     def put_frame(self, iteration: int, png: bytes) -> None:
         """Keep a frame; they come in ascending order."""
-        path = self.folder / f"frame_{iteration:0{self._digits}d}.png"
+        path = self.folder / frame_name(iteration, self._iterations)
         write_whole(path, png)
         self._frames[iteration] = path
         self.latest = iteration
@@ -43,7 +42,9 @@ class Album:
 
     def bind(self) -> None:
         """Make the contact sheet and the film of the frames there are."""
-        chosen = evenly(sorted(self._frames), SHEET_FRAMES)
+        # Frame 0 is the source at the dream's own size: on a sheet the two look the same.
+        dreamed = [iteration for iteration in sorted(self._frames) if iteration]
+        chosen = evenly(dreamed, SHEET_FRAMES)
         sheet = contact_sheet(
             [self.folder / SOURCE, *(self._frames[iteration] for iteration in chosen)],
             ["source", *(f"iteration {iteration}" for iteration in chosen)],
@@ -71,17 +72,3 @@ def evenly(numbers: Sequence[int], most: int) -> list[int]:
         return list(numbers[:count])
     last = len(numbers) - 1
     return [numbers[round(place * last / (count - 1))] for place in range(count)]
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is whole from the moment it has its name."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        unfinished.chmod(0o644)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

@@ -12,7 +12,7 @@ import click
 from cli.album import Album
 from cli.client import Service
 from cli.errors import NoSuchPicture
-from cli.progress import Bar, dreaming, duration
+from cli.progress import Bar, duration, tell
 from cli.pulling import ensure_weights
 from cli.up.log import Log
 from cli.up.service import stack
@@ -120,7 +120,7 @@ def _through_the_service(
                 service.check()
                 began = time.monotonic() if job["status"] == "queued" else began
                 _collect(client, job, album)
-                _show(bar, job)
+                tell(bar, job)
         album.put_result(client.picture(job["links"]["result"]))
         phases["queue"], phases["dream"] = began - posted, time.monotonic() - began
 
@@ -130,15 +130,6 @@ def _collect(client: Service, job: dict[str, Any], album: Album) -> None:
         return
     for frame in client.frames(job["id"], after=album.latest):
         album.put_frame(frame["iteration"], client.picture(frame["url"]))
-
-
-def _show(bar: Bar, job: dict[str, Any]) -> None:
-    progress, queue = job["progress"], job["queue"]
-    if queue["waits_for"]:
-        bar.at(0, None, f"waits for {queue['waits_for']}")
-        return
-    done, total = progress["iteration"], progress["iterations"]
-    bar.at(done, total, dreaming(done, total, progress["losses"], progress["eta_s"]))
 
 
 @contextmanager

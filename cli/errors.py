@@ -4,14 +4,19 @@ HostFault
 ├── PortTaken           another program listens there
 ├── RoomFailed          a process of the stack ended and can't be kept running
 ├── ServiceSilent       nothing answers at the service's address
+├── ServiceStrange      something else answers there
 └── DreamFailed         the dream ended without a result; the worker's sentence
 Refused
 ├── ServiceRefused      the service's problem+json, as a sentence
+├── SomeRefused         of several, one or more were refused
+├── NoResultYet         the result of a dream that hasn't succeeded
 ├── NoSuchPicture       a file named on the command line isn't there
 └── BadOption           options that don't go together
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dream_core.errors import HostFault, Refused
 
@@ -49,10 +54,27 @@ class ServiceSilent(HostFault):
 
     code = "service-silent"
     title = "The service doesn't answer"
+    passing = True  # it may be there again in a moment
 
     def __init__(self, url: str, reason: str) -> None:
         """Say where and how to start it."""
-        super().__init__(f"nothing answers at {url} ({reason}); start it with `dream up`")
+        super().__init__(
+            f"nothing answers at {url} ({reason}); start it with `dream up`, "
+            "or name another address with --url"
+        )
+
+
+class ServiceStrange(HostFault):
+    """What answers at the service's address isn't torch-inception."""
+
+    code = "service-strange"
+    title = "Another program answers"
+
+    def __init__(self, url: str) -> None:
+        """Say where, and the way out."""
+        super().__init__(
+            f"what answers at {url} isn't torch-inception; name the service's address with --url"
+        )
 
 
 class DreamFailed(HostFault):
@@ -61,9 +83,12 @@ class DreamFailed(HostFault):
     code = "dream-failed"
     title = "The dream failed"
 
-    def __init__(self, job_id: str, status: str, reason: str) -> None:
-        """Pass on the worker's sentence."""
-        super().__init__(f"dream {job_id} ended {status}: {reason}")
+    def __init__(self, job: dict[str, Any]) -> None:
+        """Pass on the worker's sentence; without one, how far the dream came."""
+        progress = job["progress"]
+        done = f"at iteration {progress['iteration']} of {progress['iterations']}"
+        reason = f": {job['problem']['detail']}" if job["problem"] else f" {done}"
+        super().__init__(f"dream {job['id']} ended {job['status']}{reason}")
 
 
 class ServiceRefused(Refused):
@@ -74,7 +99,33 @@ class ServiceRefused(Refused):
 
     def __init__(self, status: int, detail: str) -> None:
         """Pass on the problem's sentence."""
+        self.passing = status in (429, 503)  # the same request may succeed later
         super().__init__(f"the service answered {status}: {detail}")
+
+
+class SomeRefused(Refused):
+    """Of several dreams, one or more were refused."""
+
+    code = "some-refused"
+    title = "Not all were moved"
+
+    def __init__(self, refused: Sequence[ServiceRefused]) -> None:
+        """Pass on each sentence, a line each."""
+        super().__init__("\ndream: ".join(str(error) for error in refused))
+
+
+class NoResultYet(Refused):
+    """The result of a dream that hasn't succeeded."""
+
+    code = "no-result"
+    title = "No result"
+
+    def __init__(self, job: dict[str, Any], way_out: str) -> None:
+        """Say how the dream stands, and how to wait for it."""
+        progress, ended = job["progress"], job["finished_at"] is not None
+        done = f"{progress['iteration']} of {progress['iterations']} iterations"
+        then = "its frames are there: --frames FOLDER" if ended else f"wait for it: {way_out}"
+        super().__init__(f"dream {job['id']} is {job['status']} ({done}) and has no result; {then}")
 
 
 class NoSuchPicture(Refused):

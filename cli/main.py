@@ -12,12 +12,21 @@ from types import FrameType
 import click
 
 from dream_core.errors import DreamError
+from dream_core.version import version
 
 # A command's module is imported when it is asked for: `dream up` needs no engine, and
 # `dream --help` is there at once.
 COMMANDS = {
     "up": ("cli.up.command", "up"),
     "demo": ("cli.demo", "demo"),
+    "post": ("cli.remote.post", "post"),
+    "ls": ("cli.remote.ls", "ls"),
+    "get": ("cli.remote.get", "get"),
+    "cancel": ("cli.remote.moves", "cancel"),
+    "rm": ("cli.remote.moves", "rm"),
+    "retry": ("cli.remote.moves", "retry"),
+    "continue": ("cli.remote.moves", "continue_"),
+    "queue": ("cli.remote.queue", "queue"),
     "run": ("cli.local.run", "run"),
     "classic": ("cli.local.classic", "classic"),
     "models": ("cli.local.models", "models"),
@@ -52,7 +61,7 @@ class Dream(click.Group):
 
 
 @click.group(cls=Dream, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="torch-inception", message="%(package)s %(version)s")
+@click.version_option(version(), message="torch-inception %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def dream(debug: bool) -> None:
     """Make a neural network dream on a picture.

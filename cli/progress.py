@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import click
 from rich.console import Console
@@ -67,6 +67,16 @@ class Bar:
         self._last_line = time.monotonic()
         self._note, note = "", self._note
         self._console.print(f"{self._label} {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def tell(bar: Bar, job: Mapping[str, Any]) -> None:
+    """Move a bar to where a job stands."""
+    progress, waits_for = job["progress"], job["queue"]["waits_for"]
+    if waits_for:
+        bar.at(0, None, f"waits for {waits_for}")
+        return
+    done, total = progress["iteration"], progress["iterations"]
+    bar.at(done, total, dreaming(done, total, progress["losses"], progress["eta_s"]))
 
 
 def dreaming(

@@ -25,12 +25,20 @@ def asked_spec(options: dict[str, Any], catalogue: Catalogue) -> DreamSpec:
     Raises:
         InvalidSpec, UnknownModel, UnknownLayer: naming value, limit and way out.
     """
-    given = [(name, text) for name in flat_names() for text in _texts(options[name])]
-    return parse_flat(given, catalogue)
+    pairs = [(name, text) for name, texts in given(options).items() for text in texts]
+    return parse_flat(pairs, catalogue)
+
+
+def given(options: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the texts of the options that were given, by the names of the flat form.
+
+    One given twice has two texts: whoever reads them refuses it, and nothing is lost.
+    """
+    texts = {name: _texts(options.get(name)) for name in flat_names()}
+    return {name: list(found) for name, found in texts.items() if found}
 
 
 def _texts(value: bool | tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return every text that an option was given, so that one given twice is refused, not lost."""
     if value is None:
         return ()
     return (str(value),) if isinstance(value, bool) else value

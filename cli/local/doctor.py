@@ -91,7 +91,7 @@ def _torch(settings: Settings) -> Iterator[Finding]:
 
 
 def _memory(_: Settings) -> Iterator[Finding]:
-    from worker.memory import free_bytes
+    from dream_core.executors.memory import free_bytes
 
     free = free_bytes("cpu")
     if free is None:

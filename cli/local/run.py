@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from cli.errors import BadOption
 from cli.progress import Bar
+from cli.saving import check_png, frame_name
 from cli.spec_options import asked_spec, spec_options
 from dream_core.catalogue import Catalogue
 
@@ -37,12 +37,11 @@ def run(picture: Path, out: Path, frames: Path | None, device: str, **options: A
     from dream_core.dream import Dream
 
     dream = Dream(source, spec, network=load(spec, catalogue, device))
-    digits = max(3, len(str(spec.iterations)))
 
     def keep(iteration: int) -> None:
         due = iteration % spec.save_every == 0 or iteration == spec.iterations
         if frames and due:
-            frame = frames / f"frame_{iteration:0{digits}d}.png"
+            frame = frames / frame_name(iteration, spec.iterations)
             write_png(frame, dream.picture().numpy(), spec.rounding, alpha)
 
     for folder in (out.parent, *([frames] if frames else [])):
@@ -53,16 +52,3 @@ def run(picture: Path, out: Path, frames: Path | None, device: str, **options: A
             keep(step.iteration)
     write_png(out, dream.picture().numpy(), spec.rounding, alpha)
     click.echo(f"{out}: {size[1]} × {size[0]}, {spec.iterations} iterations on {dream.plan.device}")
-
-
-def check_png(path: Path, option: str) -> None:
-    """Refuse a file name that promises another format.
-
-    Raises:
-        BadOption: says how to name it.
-    """
-    if path.suffix.lower() != ".png":
-        raise BadOption(
-            f"{option} is '{path}', but pictures are written as PNG; "
-            f"name it {path.with_suffix('.png').name or 'out.png'}"
-        )

@@ -39,6 +39,7 @@ class RoomPlan:
     environment: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], bool] | None = None  # asked again and again before the next room starts
     carries_others: bool = False  # stops when all others have: Valkey
+    noise: str | None = None  # lines with this in them tell a user nothing
 
 
 class Room:
@@ -103,6 +104,10 @@ class Room:
                 return
             short = time.monotonic() - started < self._patience.quick_s
             self._failures = self._failures + 1 if short else 1
+            if self._exit_code == -signal.SIGKILL:
+                # Nobody kills itself so: it could start, and somebody, or a system short of
+                # memory, ended it. That may pass, so it is only waited for longer.
+                self._failures = min(self._failures, self._patience.tries - 1)
             self.deaths += 1
             ended = f"{self.plan.name} ended (exit status {self._exit_code})"
             if self._failures >= self._patience.tries:
@@ -154,6 +159,8 @@ class Room:
         with process.stdout as lines:
             for raw in lines:
                 line = raw.rstrip()
+                if self.plan.noise and self.plan.noise in line:
+                    continue
                 if line:
                     self._last_line = line
                 self._log.say(self.plan.name, line)

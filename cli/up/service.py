@@ -16,6 +16,9 @@ from jobs.settings import Settings, environment
 from jobs.valkey import lock, socket_url
 
 ANSWER_WITHIN_S = 2.0
+# Valkey's advice to set a kernel parameter, at every start. It is about copies of the process for
+# snapshots of gigabytes; ours holds megabytes, and the setting is the host's and not a user's.
+OVERCOMMIT = "WARNING Memory overcommit must be enabled"
 
 
 def stack(settings: Settings, log: Log) -> Stack:
@@ -98,4 +101,11 @@ def _valkey(settings: Settings, given: Mapping[str, str]) -> RoomPlan:
         except redis.RedisError:
             return False
 
-    return RoomPlan("valkey", module("jobs.valkey"), given, ready=ready, carries_others=True)
+    return RoomPlan(
+        "valkey",
+        module("jobs.valkey"),
+        given,
+        ready=ready,
+        carries_others=True,
+        noise=OVERCOMMIT,
+    )

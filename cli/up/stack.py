@@ -13,7 +13,7 @@ from cli.up.log import Log
 from cli.up.room import SUPERVISOR, Patience, Room, RoomPlan
 
 # `dream up` promises to be gone in 5 s. A worker in the middle of a long step gives its job back
-# after 4 s by itself, and Valkey has to be there for that; it needs a tenth of a second to close.
+# after 3 s by itself, and Valkey has to be there for that; it needs a tenth of a second to close.
 GRACE_S = 4.4
 LAST_GRACE_S = 0.4
 READY_WITHIN_S = 60.0  # a cold disk loads Python slowly; a room that died is noticed at once

@@ -48,7 +48,10 @@ def parts(value: Any) -> Iterator[dict[str, Any]]:
 
 def test_the_form_is_the_spec_and_what_goes_with_it(form: dict[str, Any]) -> None:
     """A new field of DreamSpec is in the form, in /docs and in the CLI on the same day."""
-    assert set(form["properties"]) == {*field_names(), "dose", "spec", "image"}
+    assert set(form["properties"]) == {
+        *field_names(),
+        *("dose", "spec", "image", "timeout_s", "queue"),
+    }
     assert set(flat_names()) == {*field_names(), "dose"}
     assert form["required"] == ["image"]
     assert form["additionalProperties"] is False

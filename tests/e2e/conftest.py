@@ -56,15 +56,18 @@ def environment(thin_models: Path, real_models: Path) -> Iterator[dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def thin_stack(
-    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
+def thin_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder that the thin stack keeps everything in."""
+    return tmp_path_factory.mktemp("stack") / "data"
+
+
+@pytest.fixture(scope="module")
+def thin_stack(environment: dict[str, str], thin_data: Path) -> Iterator[Stack]:
     """Give a stack with one worker that knows the thin model."""
     _ = environment
-    folder = tmp_path_factory.mktemp("stack")
     with (
-        (folder / "log").open("w") as lines,
-        stack(load(data_dir=folder / "data", port=0, workers=1, device="cpu"), Log(lines)) as up,
+        thin_data.with_name("log").open("w") as lines,
+        stack(load(data_dir=thin_data, port=0, workers=1, device="cpu"), Log(lines)) as up,
     ):
         yield up
 

@@ -66,6 +66,14 @@ def test_the_spec_shown_posted_again_is_the_same_dream(
     assert as_text.json()["spec"] == as_file.json()["spec"] == shown
 
 
+def test_a_spec_that_nobody_filled_in_is_none(post: Post) -> None:
+    """A web page, /docs among them, sends it empty beside the fields."""
+    answer = post(spec="", iterations="3")
+
+    assert answer.status_code == 202
+    assert answer.json()["spec"]["iterations"] == 3
+
+
 def test_dreams_are_listed_newest_first_page_by_page(post: Post, api: TestClient) -> None:
     """An id lost with the terminal is found again, none twice and none left out."""
     ids = [post().json()["id"] for _ in range(5)]

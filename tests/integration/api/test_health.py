@@ -1,7 +1,13 @@
 """Alive and ready: two questions with two answers."""
 
+import errno
 import os
-from collections.abc import Callable
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -10,11 +16,16 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from dream_core.catalogue import Catalogue
+from jobs.connection import PROBE, REQUEST, connect
+from jobs.ledger import Ledger
 from jobs.presence import Presence, announce
 from jobs.scripts import Scripts
 from jobs.settings import Settings
+from jobs.valkey import wait_until_up
 
 Announce = Callable[..., None]
+Encode = Callable[..., bytes]
+Start = Callable[..., AbstractContextManager["subprocess.Popen[str]"]]
 
 
 @pytest.fixture
@@ -56,7 +67,7 @@ def test_a_stack_is_ready_when_all_four_are(api: TestClient, worker: Announce) -
 
     assert answer.status_code == 200
     assert answer.json()["status"] == "ready"
-    assert set(answer.json()["checks"]) == {"redis", "worker", "weights", "disk"}
+    assert set(answer.json()["checks"]) == {"redis", "worker", "weights", "disk", "queue"}
 
 
 def test_without_a_worker_it_says_so(api: TestClient) -> None:
@@ -93,6 +104,131 @@ def test_a_redis_that_is_away_is_told(settings: Settings, tmp_path: Path) -> Non
     away = settings.model_copy(update={"redis_url": None, "data_dir": tmp_path / "away"})
 
     assert "Redis doesn't answer" in reasons(TestClient(create_app(away)))["redis"]
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, start: Start) -> Iterator[TestClient]:
+    """The API of a stack whose Redis takes bytes and never answers."""
+    own = Settings(data_dir=tmp_path / "own", preload="none")
+    with start("jobs.valkey", own) as child:
+        wait_until_up(connect(own))
+        api = TestClient(create_app(own), raise_server_exceptions=False)
+        assert api.get("/dreams").status_code == 200
+        assert reasons(api).keys() == {"worker"}
+        child.send_signal(signal.SIGSTOP)
+        yield api
+        child.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.timeout(20)
+def test_a_redis_that_never_answers_is_told_and_nothing_hangs(
+    stopped: TestClient, encode: Encode
+) -> None:
+    """A connection whose other end is gone: each call ends with a problem, and says come again."""
+    assert "Redis doesn't answer" in reasons(stopped)["redis"]
+    picture = {"image": ("a", encode())}
+    with ThreadPoolExecutor() as at_once:
+        posts = [at_once.submit(stopped.post, "/dreams", files=picture) for _ in range(6)]
+        posted = [post.result() for post in posts]  # not one after the other
+    for answer in (stopped.get("/dreams"), stopped.get("/queue"), *posted):
+        assert (answer.status_code, answer.json()["code"]) == (503, "ledger-away")
+        assert int(answer.headers["retry-after"]) > 0
+
+
+def test_what_is_promised_of_waiting_is_kept_by_its_own_figures() -> None:
+    """5 s for a call, 2 s for /readyz: a connection that is made anew may be silent twice."""
+    for patience, promised_s in ((REQUEST, 5), (PROBE, 2)):
+        assert patience.silence_is_final
+        assert 2 * patience.silence_s <= promised_s
+
+
+def test_a_full_redis_is_told(
+    api: TestClient, client: redis.Redis, worker: Announce, encode: Encode
+) -> None:
+    """It answers, and takes no dream: asked by a write, as an accept is one."""
+    worker(state="idle")
+    client.config_set("maxmemory", 1)
+    try:
+        told = reasons(api)
+        refused = api.post("/dreams", files={"image": ("a", encode())})
+    finally:
+        client.config_set("maxmemory", 0)
+
+    assert told == {"redis": "Redis is at its maxmemory; raise it, or delete dreams"}
+    assert (refused.status_code, refused.json()["code"]) == (503, "ledger-full")
+    assert int(refused.headers["retry-after"]) > 0
+    assert api.get("/readyz").status_code == 200
+    assert client.pttl("readyz") <= 1  # ms: it leaves nothing behind
+
+
+def test_a_redis_that_throws_dreams_away_is_told(
+    api: TestClient, client: redis.Redis, worker: Announce
+) -> None:
+    """A cache's policy would lose what was accepted; without a limit it does nothing."""
+    worker(state="idle")
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        unlimited = api.get("/readyz")
+        client.config_set("maxmemory", "1gb")
+        told = reasons(api)
+    finally:
+        client.config_set("maxmemory", 0)
+        client.config_set("maxmemory-policy", "noeviction")
+
+    assert unlimited.status_code == 200
+    assert told.keys() == {"redis"}
+    assert "allkeys-lru" in told["redis"]
+    assert "set it to noeviction" in told["redis"]
+
+
+def test_a_paused_queue_is_told_and_the_service_is_ready(
+    api: TestClient, worker: Announce, ledger: Ledger
+) -> None:
+    """Somebody wants it so: the API still takes dreams."""
+    worker(state="idle")
+    before = api.get("/readyz").json()["checks"]["queue"]
+    ledger.pause()
+    answer = api.get("/readyz")
+
+    assert before == "0 queued, 0 running"
+    assert answer.status_code == 200
+    assert answer.json()["checks"]["queue"].startswith("paused since 20")
+
+
+def test_a_disk_below_its_floor_is_told(settings: Settings, client: redis.Redis) -> None:
+    """A dream posted now would be refused."""
+    _ = client
+    app = create_app(settings.model_copy(update={"min_free_disk": 10**18}))
+
+    assert "1e+09 GB are kept free" in reasons(TestClient(app))["disk"]
+
+
+def test_a_folder_that_takes_no_dream_is_a_problem_that_passes(
+    settings: Settings, tmp_path: Path, encode: Encode
+) -> None:
+    """503 with Retry-After, and nothing was accepted."""
+    (tmp_path / "file").write_text("in the way")
+    app = create_app(settings.model_copy(update={"data_dir": tmp_path / "file"}))
+    api = TestClient(app, raise_server_exceptions=False)
+    answer = api.post("/dreams", files={"image": ("a", encode())})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "store-fault")
+    assert int(answer.headers["retry-after"]) > 0
+    assert api.get("/dreams").json()["dreams"] == []
+
+
+def test_a_read_only_folder_is_told(
+    api: TestClient, worker: Announce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Really tried: root has every permission, and a mount may be read-only all the same."""
+    worker(state="idle")
+
+    def read_only(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+
+    assert "Read-only file system" in reasons(api)["disk"]
 
 
 def test_a_folder_that_can_not_be_had_is_told(settings: Settings, tmp_path: Path) -> None:

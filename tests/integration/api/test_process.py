@@ -80,6 +80,28 @@ def test_told_to_stop_it_ends_with_0(told: signal.Signals, settings: Settings) -
         assert "Traceback" not in child.stderr.read()
 
 
+def test_an_upload_cut_off_by_the_stop_is_no_traceback(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stops the service in the middle of somebody's upload did nothing wrong."""
+    monkeypatch.setenv("DREAM_LOG_LEVEL", "debug")
+    with started(settings.model_copy(update={"port": 0})) as child:
+        host, _, port = address(child).removeprefix("http://").rpartition(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(
+                b"POST /dreams HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                b"Content-Type: multipart/form-data; boundary=x\r\n"
+                b"Content-Length: 1000\r\n\r\n"
+            )
+            assert b"100" in connection.makefile("rb").readline()  # it waits for the body
+            os.kill(child.pid, signal.SIGTERM)
+            _, said = child.communicate()
+
+    assert child.returncode == 0
+    assert "Traceback" not in said
+    assert "Cancel 1 running task(s)" in said
+
+
 def test_it_starts_while_redis_is_away(settings: Settings, tmp_path: Path) -> None:
     """The API answers at once; Redis may come later."""
     away = settings.model_copy(update={"redis_url": None, "data_dir": tmp_path, "port": 0})

@@ -5,7 +5,13 @@ import httpx
 import pytest
 
 from cli.client import Service
-from cli.errors import DreamFailed, NoSuchPicture, ServiceRefused, ServiceSilent
+from cli.errors import (
+    DreamFailed,
+    NoSuchPicture,
+    ServiceRefused,
+    ServiceSilent,
+    ServiceStrange,
+)
 
 
 def serving(answers: dict[str, list[httpx.Response]]) -> Service:
@@ -19,7 +25,9 @@ def serving(answers: dict[str, list[httpx.Response]]) -> Service:
 
 def job(status: str, **more: Any) -> httpx.Response:
     """Return the document of a job in that state."""
-    return httpx.Response(200, json={"id": "X", "status": status, "problem": None, **more})
+    progress = {"iteration": 3, "iterations": 30}
+    document = {"id": "X", "status": status, "problem": None, "progress": progress}
+    return httpx.Response(200, json={**document, **more})
 
 
 def test_a_dream_is_followed_to_its_end() -> None:
@@ -35,6 +43,54 @@ def test_a_dream_that_fails_tells_why() -> None:
 
     with pytest.raises(DreamFailed, match="ended failed: the disk is full"):
         list(serving({"/dreams/X": [failed]}).follow("X"))
+
+
+def test_a_dream_that_was_stopped_tells_where() -> None:
+    """A canceled dream has no problem to tell."""
+    with pytest.raises(DreamFailed, match="dream X ended canceled at iteration 3 of 30"):
+        list(serving({"/dreams/X": [job("canceled")]}).follow("X"))
+
+
+def test_a_service_that_is_away_for_a_while_is_waited_for() -> None:
+    """It is started again, or Redis is: the job outlives both, and so does who waits for it."""
+    away = httpx.Response(503, json={"detail": "Redis doesn't answer"})
+    service = serving({"/dreams/X": [job("running"), away, away, job("succeeded")]})
+    told: list[str] = []
+
+    followed = service.follow("X", every_s=0, patience_s=60, silent=lambda e: told.append(str(e)))
+
+    assert [state["status"] for state in followed] == ["running", "succeeded"]
+    assert told == ["the service answered 503: Redis doesn't answer"] * 2
+
+
+@pytest.mark.parametrize(("status", "patience_s"), [(503, 0), (404, 60)])
+def test_what_will_not_pass_is_not_waited_for(status: int, patience_s: float) -> None:
+    """A dream that was deleted never comes back."""
+    gone = httpx.Response(status, json={"detail": "no"})
+
+    with pytest.raises(ServiceRefused):
+        list(serving({"/dreams/X": [gone]}).follow("X", every_s=0, patience_s=patience_s))
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[]"])
+def test_another_program_at_that_address_is_told(content: bytes) -> None:
+    """Port 8000 is many programs' favourite."""
+    with pytest.raises(ServiceStrange, match="isn't torch-inception"):
+        serving({"/dreams/X": [httpx.Response(200, content=content)]}).job("X")
+
+
+def test_an_id_of_any_form_is_one_part_of_the_address() -> None:
+    """What is typed for an id never leads to another address."""
+    odd = serving({"/dreams/..%2Fqueue%3Fx": [job("running")]})
+
+    assert odd.job("../queue?x")["status"] == "running"
+
+
+@pytest.mark.parametrize("url", ["http://[", "nowhere", "http://x:y"])
+def test_an_address_that_is_none_is_a_sentence(url: str) -> None:
+    """Before anything is asked, or when it is."""
+    with pytest.raises(ServiceSilent, match="name another address with --url"):
+        Service(url).job("X")
 
 
 def test_frames_are_read_page_by_page() -> None:

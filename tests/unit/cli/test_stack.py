@@ -29,6 +29,18 @@ def test_every_line_stands_behind_the_name_of_its_room(heard: Any, plan: MakePla
     assert "worker   | worker runs as " in heard.getvalue()
 
 
+def test_what_tells_a_user_nothing_is_left_out(heard: Any, plan: MakePlan) -> None:
+    """That line alone, and it isn't passed on as a room's last words either."""
+    with (
+        make(heard, plan("valkey", "die", noise="no reason to live")) as stack,
+        pytest.raises(RoomFailed, match="it said last: valkey runs as"),
+    ):
+        stack.wait()
+
+    assert len(heard.wait_for(r"valkey   \| valkey runs as")) == IMPATIENT.tries
+    assert "no reason to live" not in heard.getvalue()
+
+
 def test_a_room_that_dies_is_started_again(heard: Any, plan: MakePlan) -> None:
     """A kill -9 of a room costs its own life only, and the log says so."""
     with make(heard, plan("worker", "serve")) as stack:
@@ -39,6 +51,16 @@ def test_a_room_that_dies_is_started_again(heard: Any, plan: MakePlan) -> None:
 
     assert int(pids[1]) != first
     assert "worker ended (exit status -9); starting it again in 0.001 s" in heard.getvalue()
+
+
+def test_a_room_that_is_killed_again_and_again_is_started_again(heard: Any, plan: MakePlan) -> None:
+    """It could start: whoever kills it has a reason that may pass, and the others are needed."""
+    with make(heard, plan("worker", "serve")) as stack:
+        for life in range(1, IMPATIENT.tries + 3):
+            pid = int(heard.wait_for(r"runs as (\d+)", times=life)[-1])
+            os.kill(pid, signal.SIGKILL)
+        heard.wait_for(r"runs as (\d+)", times=IMPATIENT.tries + 3)
+        stack.check()
 
 
 def test_a_room_that_dies_again_and_again_ends_the_wait_with_its_last_words(
