@@ -19,7 +19,7 @@ QUIET    := --quiet --quiet
 LOUDER   := $(if $(TERMINAL),,$(QUIET))
 export IMAGE
 
-.PHONY: help install demo up weights test clean
+.PHONY: help install demo up weights test faults smoke rehearse clean
 .DELETE_ON_ERROR:
 
 help:
@@ -28,6 +28,9 @@ help:
 	@echo "make install               only set up $(VENV)"
 	@echo "make weights               only pull the weights that the tests use"
 	@echo "make test                  format, lint, types, arrows, all tests"
+	@echo "make faults                the fault tests twenty times over (an hour); writes their figures"
+	@echo "make smoke                 start the containers beside yours, and interrupt them: Docker"
+	@echo "make rehearse              the same where no Docker runs; root on Debian 12, 30 GB"
 	@echo "make clean                 remove $(VENV), out/ and caches; weights stay"
 
 demo: $(VENV)/.installed
@@ -48,6 +51,16 @@ test: $(VENV)/.installed-dev weights
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) pytest
+
+faults: $(VENV)/.installed-dev weights
+	FAULTS=many FAULTS_PAGE=docs/reference/faults.md exec $(RUN) pytest tests/faults
+
+# Needs Docker and any Python, nothing of ours.
+smoke:
+	@exec $(PYTHON) -m rehearsal.smoke $(ARGS)
+
+rehearse: $(VENV)/.installed-dev
+	@exec $(RUN) rehearsal $(ARGS)
 
 # A stamp is the last step, so whatever was interrupted before it is done again. pip keeps what is
 # whole, and with everything in place it asks no network. RECORD is the last file of a package that

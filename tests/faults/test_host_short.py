@@ -1,0 +1,152 @@
+"""Fault 10: the disk is full, the data folder read-only, the memory too little."""
+
+import random
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobs.record import Status
+from tests.faults.figures import Figures
+from tests.faults.service import Service, pass_s, serving, succeeded, until
+from tests.faults.trials import trials
+
+DREAM = {"model": "thin", "layers": "relu3_1=100", "iterations": 60, "image_size": 300}
+SHORT = {**DREAM, "iterations": 3}
+HELD_S = 3
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    """A file system of its own at a folder; needs root, as who runs it in a container has."""
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", *options, str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def problem_of(answer: object) -> str:
+    """Return the code of a problem."""
+    code: str = answer.json()["code"]  # type: ignore[attr-defined]
+    return code
+
+
+@pytest.fixture
+def small_disk(models: Path, tmp_path: Path) -> Iterator[Service]:
+    """Give a service whose data folder is a disk of 64 MiB."""
+    with (
+        mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=64m", "tmpfs") as disk,
+        serving(disk / "data", models, hasty=True) as up,
+    ):
+        yield up
+
+
+@trials(few=1, many=5)
+def test_a_full_disk_refuses_keeps_and_comes_back(
+    small_disk: Service,
+    picture: Path,
+    figures: Callable[[str], Figures],
+    moment: random.Random,
+    compare: Callable[..., None],
+) -> None:
+    """What runs waits, what comes is told why; with space again all goes on by itself."""
+    seen = figures("10 disk full")
+    compare(small_disk, small_disk.post(picture, **SHORT), seen, **SHORT)
+    running = small_disk.post(picture, **DREAM)
+    small_disk.at(running, moment.randrange(1, 40))
+
+    ballast = fill(small_disk.settings.data_dir.parent)
+    refused = small_disk.try_post(picture, **DREAM)
+    pass_s(HELD_S)
+    alive, ready = small_disk.get("/healthz"), small_disk.get("/readyz")
+    ballast.unlink()
+
+    job = small_disk.ended(running)
+    succeeded(job)
+    succeeded(small_disk.ended(small_disk.post(picture, **SHORT)))
+    compare(small_disk, running, seen, **DREAM)
+    assert refused.status_code in (503, 507), refused.text
+    assert problem_of(refused) in ("store-fault", "ledger-away", "disk-full")
+    assert (alive.status_code, ready.status_code) == (200, 503)
+    assert small_disk.get("/readyz").status_code == 200
+    small_disk.check(seen)
+
+
+def fill(disk: Path) -> Path:
+    """Take the last byte of a disk; what is removed meanwhile is taken too."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (2**20, 4096):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                assert shutil.disk_usage(disk).free < size
+    return ballast
+
+
+@trials(few=1, many=5)
+def test_a_read_only_data_folder_refuses_keeps_and_comes_back(
+    models: Path,
+    picture: Path,
+    tmp_path: Path,
+    figures: Callable[[str], Figures],
+    moment: random.Random,
+    compare: Callable[..., None],
+) -> None:
+    """As a disk does that the system has remounted after an error."""
+    seen = figures("10 data folder read-only")
+    data = tmp_path / "data"
+    (data / "dreams").mkdir(parents=True)
+    with serving(data, models, hasty=True) as service:
+        running = service.post(picture, **DREAM)
+        service.at(running, moment.randrange(1, 40))
+        with mounted(data, "--bind", str(data)):
+            subprocess.run(["mount", "-o", "remount,ro,bind", str(data)], check=True)
+            refused = service.try_post(picture, **DREAM)
+            pass_s(HELD_S)
+            alive, ready = service.get("/healthz"), service.get("/readyz")
+
+        succeeded(service.ended(running))
+        compare(service, running, seen, **DREAM)
+        assert refused.status_code == 503, refused.text
+        assert problem_of(refused) == "store-fault"
+        assert (alive.status_code, ready.status_code) == (200, 503)
+        assert service.get("/readyz").status_code == 200
+        service.check(seen)
+
+
+@trials(few=1, many=5)
+def test_a_dream_too_large_for_the_memory_fails_and_its_worker_is_replaced(
+    hasty: Service, picture: Path, figures: Callable[[str], Figures]
+) -> None:
+    """The problem names the size; the next dream runs in a new process that has memory."""
+    seen = figures("10 out of memory")
+    hasty.settled()
+    succeeded(hasty.ended(hasty.post(picture, **SHORT)))
+    worker = hasty.pid("worker")
+    resource.prlimit(worker, resource.RLIMIT_AS, (_address_space(worker) + 300 * 2**20,) * 2)
+
+    large = hasty.ended(
+        hasty.post(picture, model="wide", layers="relu5_1=100", iterations=3, image_size=1536)
+    )
+    until(lambda: hasty.pids("worker") not in ([], [worker]), "another process")
+    following = hasty.ended(hasty.post(picture, **SHORT))
+
+    assert large.status is Status.FAILED
+    assert large.problem is not None
+    assert large.problem.code == "out-of-memory"
+    assert "1536 × 1024" in large.problem.detail
+    succeeded(following)
+    hasty.check(seen)
+
+
+def _address_space(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    return pages * resource.getpagesize()
