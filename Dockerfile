@@ -28,7 +28,8 @@ RUN if [ -n "$TORCH_INDEX_URL" ]; then \
     fi
 
 FROM ${BASE} AS room
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin dream \
+RUN groupadd --gid 10001 dream \
+ && useradd --uid 10001 --gid dream --no-create-home --shell /usr/sbin/nologin dream \
  && install -d -o dream -g dream /data /models
 ENV PATH=/opt/dream/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     DREAM_DATA_DIR=/data DREAM_MODEL_DIR=/models
@@ -40,11 +41,11 @@ VOLUME ["/data", "/models"]
 
 FROM room AS worker
 COPY --from=engine /opt/dream /opt/dream
-USER dream
+USER 10001:10001
 CMD ["python", "-P", "-m", "worker"]
 
 FROM room AS api
 COPY --from=program /opt/dream /opt/dream
-USER dream
+USER 10001:10001
 EXPOSE 8000
 CMD ["python", "-P", "-m", "api"]
