@@ -7,6 +7,7 @@ Synchronous: the API calls it from its thread pool, the worker directly. Any cal
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from jobs.errors import (
     NoState,
     NotFinished,
     QueueFull,
+    StoreFault,
     UnknownDream,
     UnknownFrame,
 )
@@ -331,7 +333,18 @@ class Ledger:
         Raises:
             UnknownDream: no such job.
         """
-        if self._scripts.run("cancel", job_id) == Status.CANCELED:
+        job = self.get(job_id)
+        if job.status.terminal:
+            return job
+        # On disk first: a Redis that loses its last second is told of it again (`jobs.refill`).
+        with suppress(StoreFault):  # a full disk is a reason to cancel, and no reason not to
+            self._store.ask_to_cancel(job_id)
+        try:
+            status = self._scripts.run("cancel", job_id)
+        except DreamError:
+            self._store.withdraw_cancel(job_id)
+            raise
+        if status == Status.CANCELED:
             self.remember(job_id)
         return self.get(job_id)
 

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def refill(ledger: Ledger, store: Store, scripts: Scripts) -> int:
-    """Tell Redis of every job on disk that it doesn't know, or whose end or frames it doesn't.
+    """Tell Redis of every job on disk that it doesn't know, or whose end, frames or cancel.
 
     Costs one look at every folder. Any number of processes may do it at once.
 
@@ -33,6 +33,8 @@ def refill(ledger: Ledger, store: Store, scripts: Scripts) -> int:
     for job_id in store.ids():
         try:
             restored += _restore(job_id, ledger, store, scripts)
+            if store.asked_to_cancel(job_id):
+                ledger.cancel(job_id)
         except LedgerAway:
             raise
         except (DreamError, ValueError, OSError) as error:

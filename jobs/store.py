@@ -25,6 +25,7 @@ from jobs.errors import StoreFault, UnknownDream
 from jobs.record import Ending, Order, Source
 
 START = "start"
+CANCEL = "cancel"
 PNG_ALPHA = 4  # bit of a PNG's color type
 LEFT_AFTER_S = 3600  # no picture is written for so long
 CHECKPOINTS_KEPT = 2  # the one before is used where the last can't be read
@@ -133,9 +134,10 @@ class Store:
 
     def tidy(self, job_id: str, published: Collection[tuple[int, str]]) -> None:
         """Remove what a job that has ended doesn't need: frames that aren't (iteration, fence) of a
-        published one, unfinished files, and all states but the furthest.
+        published one, unfinished files, all states but the furthest, and a cancel that was heard.
         """  # noqa: D205
         folder = self._folder(job_id)
+        self.withdraw_cancel(job_id)
         kept = {self.frame_path(job_id, *each) for each in published}
         with _faults(folder):
             kept.update(self.checkpoints(job_id)[:1])
@@ -163,6 +165,22 @@ class Store:
         path = self._folder(job_id) / "job.json"
         with _faults(path):
             return Order.model_validate_json(path.read_bytes())
+
+    def ask_to_cancel(self, job_id: str) -> None:
+        """Keep that a job is to be canceled, until it has ended."""
+        path = self._folder(job_id) / CANCEL
+        with _faults(path):
+            _write(path, b"")
+
+    def asked_to_cancel(self, job_id: str) -> bool:
+        """Whether a job that has not ended is to be canceled."""
+        return (self._folder(job_id) / CANCEL).exists()
+
+    def withdraw_cancel(self, job_id: str) -> None:
+        """Forget `ask_to_cancel`: whoever asked was told that it didn't go through."""
+        path = self._folder(job_id) / CANCEL
+        with _faults(path):
+            path.unlink(missing_ok=True)
 
     def write_ending(self, job_id: str, ending: Ending) -> None:
         """Keep how a job ended beside what was asked."""

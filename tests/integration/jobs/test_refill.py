@@ -97,6 +97,39 @@ def test_frames_of_a_lost_second_are_known_again_and_the_dream_goes_on(
     assert claim.succeed() is Status.SUCCEEDED
 
 
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_cancel_of_a_lost_second_is_heard_again(
+    ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture, everything: bool
+) -> None:
+    """Who was told that a dream is canceled never sees it run on, whatever Redis remembers."""
+    job_id = run(ledger, picture).job.id
+    before = client.hgetall(f"dream:{job_id}"), client.zrange(f"dream:{job_id}:frames", 0, -1)
+    ledger.cancel(job_id)
+    if everything:
+        client.flushall()
+    else:
+        go_back(client, job_id, *before)
+
+    reaper.sweep()
+
+    expected = Status.CANCELED if everything else Status.CANCELING
+    assert ledger.get(job_id).status is expected
+    assert ledger.claim(job_id, "worker") is None
+
+
+def test_a_cancel_leaves_nothing_on_disk_when_the_job_has_ended(
+    ledger: Ledger, picture: Picture, store: Store
+) -> None:
+    """The ending says it by then."""
+    claim = run(ledger, picture)
+    ledger.cancel(claim.job.id)
+    assert store.asked_to_cancel(claim.job.id)
+
+    assert claim.succeed() is Status.CANCELED
+
+    assert not store.asked_to_cancel(claim.job.id)
+
+
 def test_a_frame_that_the_disk_has_told_of_is_not_taken_away(
     ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture, store: Store
 ) -> None:
