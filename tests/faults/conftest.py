@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from dream_core.catalogue import MODEL_FILE, WEIGHTS_FILE
 from tests.faults.figures import Figures, table
 from tests.faults.service import Service, serving
+from tests.faults.trials import MANY
 from tests.thin import random_picture, random_weights, thin_model
 
 SEED = int(os.environ.get("FAULTS_SEED", "5"))
@@ -32,6 +33,13 @@ tries the same a few times. Why it holds: [the ledger](../explanation/ledger.md)
 - *hasty*: leases and sweeps were shortened for the test, or it would take hours.
 
 """
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what takes minutes to `make faults`; pytest counts it as deselected."""
+    later = [] if MANY else [item for item in items if item.get_closest_marker("many")]
+    config.hook.pytest_deselected(items=later)
+    items[:] = [item for item in items if item not in later]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from jobs.presence import Presence
 from tests.faults import census, hasty
 from tests.faults.figures import Figures
 from tests.faults.service import Service, pass_s, serving, succeeded, until
-from tests.faults.trials import MANY, trials
+from tests.faults.trials import trials
 
 DREAM = {"model": "thin", "layers": "relu3_1=100", "iterations": 120, "image_size": 300}
 
@@ -54,7 +54,7 @@ def test_a_job_longer_than_every_timeout_runs_once(
     crew.check(seen)
 
 
-@pytest.mark.skipif(not MANY, reason="takes minutes: only in `make faults`")
+@pytest.mark.many
 @pytest.mark.timeout(600)
 def test_a_job_longer_than_the_real_timeouts_runs_once(
     models: Path, picture: Path, tmp_path: Path, figures: Callable[[str], Figures]
