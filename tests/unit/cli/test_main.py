@@ -53,10 +53,10 @@ def test_a_file_that_cannot_be_written_is_named(
     failing: list[BaseException], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the system says, and of which file."""
-    failing.append(PermissionError(13, "Permission denied", "/root/out.png"))
+    failing.append(PermissionError(13, "Permission denied", "/elsewhere/out.png"))
 
     assert main.run(["up"]) == 1
-    assert capsys.readouterr().err == "dream: /root/out.png: Permission denied\n"
+    assert capsys.readouterr().err == "dream: /elsewhere/out.png: Permission denied\n"
 
 
 def test_ctrl_c_is_130(failing: list[BaseException]) -> None:
