@@ -5,7 +5,9 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,13 +35,22 @@ def holder(service: Service, job_id: str) -> Presence:
     return found
 
 
+def lasting(service: Service, picture: Path, seconds: float) -> dict[str, Any]:
+    """Return a dream that lasts about so long here: how fast a machine is differs by times."""
+    short = service.ended(service.post(picture, **{**DREAM, "iterations": 40, "save_every": 40}))
+    pace = short.progress.seconds_per_iteration
+    assert pace is not None
+    iterations = min(10_000, ceil(seconds / pace))
+    return {**DREAM, "iterations": iterations, "save_every": max(1, iterations // 8)}
+
+
 @trials(few=1, many=5)
 def test_a_job_longer_than_every_timeout_runs_once(
     crew: Service, picture: Path, figures: Callable[[str], Figures]
 ) -> None:
     """Lease, sweep, presence and the broker's redelivery pass by; three workers, one claim."""
     seen = figures("2 a job longer than every timeout (hasty), three workers")
-    dream = {**DREAM, "iterations": 320, "save_every": 40}
+    dream = lasting(crew, picture, 5 * hasty.LEASE_S)
 
     job_id = crew.post(picture, **dream)
     job = crew.ended(job_id)
@@ -61,9 +72,8 @@ def test_a_job_longer_than_the_real_timeouts_runs_once(
 ) -> None:
     """The same with everything as delivered: lease 15 s, silence 30 s."""
     seen = figures("2 a job longer than lease and socket timeout, three workers")
-    dream = {**DREAM, "iterations": 2000, "save_every": 500}
     with serving(tmp_path / "data", models, workers=3) as service:
-        job_id = service.post(picture, **dream)
+        job_id = service.post(picture, **lasting(service, picture, 90))
         job = service.ended(job_id, within_s=500)
         seen.doubled += claims(service, job_id) - 1
         succeeded(job)
