@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
-from cli.saving import frame_name, write_whole
-from dream_core.picture import contact_sheet, film_webp
+from cli.saving import frame_name
+from dream_core.picture import contact_sheet, film_webp, write_bytes
 
 SHEET_FRAMES = 11  # beside the source: a sheet of 3 × 4
 SOURCE, RESULT, SHEET, FILM = "source.png", "result.png", "contact_sheet.png", "dream.webp"
@@ -27,18 +27,18 @@ class Album:
 
     def put_source(self, png: bytes) -> None:
         """Keep the picture that was posted, as the service has it."""
-        write_whole(self.folder / SOURCE, png)
+        write_bytes(self.folder / SOURCE, png)
 
     def put_frame(self, iteration: int, png: bytes) -> None:
         """Keep a frame; they come in ascending order."""
         path = self.folder / frame_name(iteration, self._iterations)
-        write_whole(path, png)
+        write_bytes(path, png)
         self._frames[iteration] = path
         self.latest = iteration
 
     def put_result(self, png: bytes) -> None:
         """Keep the last picture."""
-        write_whole(self.folder / RESULT, png)
+        write_bytes(self.folder / RESULT, png)
 
     def bind(self) -> None:
         """Make the contact sheet and the film of the frames there are."""
@@ -51,7 +51,7 @@ class Album:
         )
         encoded = BytesIO()
         sheet.save(encoded, "PNG")
-        write_whole(self.folder / SHEET, encoded.getvalue())
+        write_bytes(self.folder / SHEET, encoded.getvalue())
         film_webp(
             [self._frames[iteration] for iteration in sorted(self._frames)], self.folder / FILM
         )

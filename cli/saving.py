@@ -1,7 +1,5 @@
-"""Pictures onto the disk: whole from the moment they have their name, named for what they are."""
+"""Names of the pictures that commands write."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from cli.errors import BadOption
@@ -23,17 +21,3 @@ def check_png(path: Path, option: str) -> None:
 def frame_name(iteration: int, iterations: int) -> str:
     """Return the name of a frame's file; by name they sort as they came."""
     return f"frame_{iteration:0{max(3, len(str(iterations)))}d}.png"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is whole from the moment it has its name."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    unfinished = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        unfinished.chmod(0o644)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

@@ -9,7 +9,8 @@ from cli.client import Service
 from cli.errors import NoResultYet
 from cli.progress import Bar, tell
 from cli.remote.address import typed
-from cli.saving import frame_name, write_whole
+from cli.saving import frame_name
+from dream_core.picture import write_bytes
 
 POLL_EVERY_S: Final = 0.4
 # A service that is started again, or moves to a new version, is away for seconds.
@@ -32,7 +33,7 @@ class Folder:
             return
         for frame in self._service.frames(job["id"], after=self._latest):
             name = frame_name(frame["iteration"], job["progress"]["iterations"])
-            write_whole(self._path / name, self._service.picture(frame["url"]))
+            write_bytes(self._path / name, self._service.picture(frame["url"]))
             self._latest = frame["iteration"]
 
 
@@ -71,6 +72,6 @@ def save_result(service: Service, job: dict[str, Any], out: Path) -> None:
     if job["links"]["result"] is None:
         raise NoResultYet(job, typed(service, f"get {job['id']} --wait -o {out}"))
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, service.picture(job["links"]["result"]))
+    write_bytes(out, service.picture(job["links"]["result"]))
     run, done = job["run"], job["progress"]["iteration"]
     click.echo(f"{out}: {run['width']} × {run['height']}, {done} iterations on {run['device']}")
