@@ -134,6 +134,7 @@ def compare(
             calm = service.post(picture, **fields)
             assert service.ended(calm).attempt == 1
             undisturbed[key] = service.pictures(calm)
+        service.ended(job_id)
         ours, theirs = service.pictures(job_id), undisturbed[key]
         differing = [n for n in ours.keys() | theirs.keys() if ours.get(n) != theirs.get(n)]
         figures.differing += len(differing)
