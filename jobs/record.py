@@ -164,7 +164,9 @@ class Job(_Part):
 
     id: str = Field(description="a ULID: sorts by time")
     status: Status
-    seq: int = Field(description="rises at every change of the record")
+    seq: int = Field(
+        description="rises at every change of the record; further where Redis restarted"
+    )
     parent: str | None
     spec: dict[str, Any] = Field(description="resolved: posted again it gives the same dream")
     source: Source

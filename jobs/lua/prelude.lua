@@ -17,8 +17,27 @@ local function get(field)
   return redis.call('HGET', record, field)
 end
 
+local server
+-- What Redis says of its present life: a name that no other has, seconds since it began.
+local function life()
+  server = server or redis.call('INFO', 'server')
+  return string.match(server, 'run_id:(%x+)'), tonumber(string.match(server, 'uptime_in_seconds:(%d+)'))
+end
+
+-- A Redis that has started anew may have forgotten the last that it told of a job. So its seq first
+-- goes past all that an earlier life can have come to: counting, or from a clock in microseconds, as
+-- no two changes share one. 2^53 of them, where JSON's whole numbers end, are in the year 2255.
+local function raise_after_restart()
+  local present = life()
+  if get('life') == present then return end
+  local time = redis.call('TIME')
+  local seq = math.max(tonumber(get('seq') or 0), time[1] * 1000000 + time[2])
+  redis.call('HSET', record, 'life', present, 'seq', seq)
+end
+
 -- Every change of a record ends here: seq rises and the event says what happened.
 local function changed(kind, ...)
+  raise_after_restart()
   local seq = redis.call('HINCRBY', record, 'seq', 1)
   redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', kind, 'seq', seq, ...)
 end
@@ -109,8 +128,10 @@ end
 -- What one GET shows: all fields, place in the queue, number of frames, number of the latest, since
 -- when the queue is paused.
 local function document()
+  local status = get('status')
+  if not status then return false end
+  if next(MOVES[status]) then raise_after_restart() end -- an ending is the last there is to know
   local fields = redis.call('HGETALL', record)
-  if #fields == 0 then return false end
   local place = redis.call('ZRANK', queue_key(), id)
   local latest = redis.call('ZRANGE', frames, -1, -1, 'WITHSCORES')
   return {id, fields, place, redis.call('ZCARD', frames), latest[2] or false,

@@ -79,6 +79,7 @@ def test_what_valkey_has_lost_the_disk_still_knows(
     queued, unwanted = (service.post(picture, **DREAM) for _ in range(2))
     service.ledger.cancel(unwanted)
     pass_s(moment.uniform(0.3, 0.8))
+    told = service.job(running).seq
 
     valkey.kill()
     if lost == "everything":
@@ -87,7 +88,9 @@ def test_what_valkey_has_lost_the_disk_still_knows(
         valkey.forget_after(length)
     killed = time.time()
     valkey.start()
+    again = until(lambda: service.job(running), "it is known again")
 
+    assert again.seq > told
     seen.recovered(until(lambda: service.event_after(running, killed), "the job goes on") - killed)
     for job_id in (running, queued):
         succeeded(service.ended(job_id))
@@ -161,7 +164,8 @@ def test_a_valkey_that_hangs_is_not_waited_for_and_not_told_twice(
     back = time.time()
 
     seen.recovered(until(lambda: service.event_after(running, back), "the job goes on") - back)
-    succeeded(service.ended(running))
+    job = service.ended(running)
+    succeeded(job)
     compare(service, running, seen, **DREAM)
     succeeded(service.ended(service.post(picture, **SHORT)))
     assert refused.status_code == 503
