@@ -76,6 +76,26 @@ local function refusal(places, bytes, room)
   return false
 end
 
+-- Somebody looks at the leases: they are judged where somebody has looked all the time. Where nobody
+-- has for `blind` ms, or Redis is a new one, no worker could renew its lease either; so they have
+-- `grace` ms to do it. The time is Redis' own, and what it tells one reaper it tells all.
+local function watch(blind, grace)
+  local present, uptime_s = life()
+  local seen = redis.call('HMGET', 'dreams:watch', 'life', 'at', 'judged_from')
+  if seen[1] ~= present then
+    redis.call('HSET', 'dreams:watch', 'judged_from', now() - uptime_s * 1000 + grace)
+  elseif now() - seen[2] > blind or tonumber(seen[3]) > now() + grace then -- the clock was set back
+    redis.call('HSET', 'dreams:watch', 'judged_from', now() + grace)
+  end
+  redis.call('HSET', 'dreams:watch', 'life', present, 'at', now(), 'blind', blind)
+end
+
+-- Whether leases are judged at this very moment, by who has just looked.
+local function judged()
+  local seen = redis.call('HMGET', 'dreams:watch', 'life', 'at', 'judged_from', 'blind')
+  return seen[1] == life() and now() - seen[2] <= tonumber(seen[4]) and tonumber(seen[3]) <= now()
+end
+
 local function expect_end()
   local expires_at = get('expires_at')
   if expires_at and expires_at ~= '' then redis.call('ZADD', 'dreams:deadlines', expires_at, id) end
