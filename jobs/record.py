@@ -85,7 +85,7 @@ class Progress(_Part):
         default_factory=dict, description="by layer, at the frame before; null: not a number"
     )
     seconds_per_iteration: float | None = None
-    eta_s: float | None = None
+    eta_s: float | None = Field(None, description="seconds to its end; null unless it runs")
 
     @classmethod
     def at(cls, iteration: int, iterations: int) -> Self:
