@@ -162,6 +162,35 @@ def test_a_restart_that_forgets_nothing_raises_seq_once_and_leaves_endings(
     assert ledger.get(done.id) == done
 
 
+def test_what_was_deleted_in_a_lost_second_does_not_come_back(
+    valkey: Outside, client: redis.Redis, ledger: Ledger, reaper: Reaper, picture: Picture
+) -> None:
+    """Its folder is gone, so it could neither be seen nor run; but where no disk is, none goes."""
+    kept, waiting = ledger.accept(SPEC, picture).id, ledger.accept(SPEC, picture).id
+    ended = ledger.cancel(ledger.accept(SPEC, picture).id).id
+    length = written(valkey, client)
+    for job_id in (waiting, ended):
+        ledger.delete(job_id)
+
+    forget(valkey, client, length)
+    assert {job.id for job in ledger.newest(9)[0]} == {kept, waiting, ended}
+    reaper.sweep()
+
+    assert [job.id for job in ledger.newest(9)[0]] == [kept]
+    assert client.keys(f"*{waiting}*") == client.keys(f"*{ended}*") == []
+
+
+def test_a_disk_that_is_not_there_costs_no_record(
+    ledger: Ledger, client: redis.Redis, picture: Picture, tmp_path: Path
+) -> None:
+    """Mounted again, it is found as it was."""
+    job_id = ledger.accept(SPEC, picture).id
+
+    Reaper(client, ledger, Store(tmp_path / "unmounted")).sweep()
+
+    assert ledger.get(job_id).id == job_id
+
+
 def like(job: Job, **changes: Any) -> Job:
     """Return a job but for some fields."""
     return job.model_copy(update=changes)
