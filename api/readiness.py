@@ -14,14 +14,13 @@ from jobs.backlog import QueueState
 from jobs.connection import PROBE, connect
 from jobs.ledger import Ledger
 from jobs.presence import Presence
-from jobs.scripts import translated
+from jobs.scripts import check_takes_writes, translated
 from jobs.settings import Settings
 from jobs.store import Store
 from jobs.wiring import open_ledger
 
 Check = tuple[bool, str]  # whether it is as it should be, and a sentence either way
 NO_MODEL: Final = "none"  # DREAM_PRELOAD: no worker has weights before its first job
-PROBE_KEY: Final = "readyz"  # written for a millisecond
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,11 @@ def checks(settings: Settings, probe: Probe, catalogue: Catalogue) -> dict[str, 
 
 
 def _ledger(probe: Probe) -> tuple[Check, QueueState | None]:
-    """Redis is there when it takes a write as an accept is one: not when it is full or a copy."""
+    """Redis is there when it takes a write."""
     state = None
     try:
         state = probe.ledger.queue()
-        translated(lambda: probe.client.set(PROBE_KEY, "", px=1))
+        check_takes_writes(probe.client)
         return _evicting(translated(lambda: probe.client.info("memory"))), state
     except Wait as error:  # the one place where it is an answer and not a failure
         return (False, str(error)), state

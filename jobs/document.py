@@ -1,7 +1,7 @@
 """Between the record's hash in Redis and the document that everyone reads."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -31,19 +31,19 @@ def job(told: Any, up: Sequence[Presence]) -> Job:
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     spec = json.loads(fields["spec"])
     position = None if place is None else place + 1
-    progress = fields.get("progress")
+    status, progress = Status(fields["status"]), _progress(fields, spec["iterations"])
     run, problem = fields.get("run"), fields.get("problem")
     return Job(
         id=job_id,
-        status=Status(fields["status"]),
+        status=status,
         seq=int(fields["seq"]),
         parent=fields["parent"] or None,
         spec=spec,
         source=Source.model_validate_json(fields["source"]),
         run=Run.model_validate_json(run) if run else None,
-        progress=Progress.model_validate_json(progress)
-        if progress
-        else Progress.at(int(fields.get("begins_at") or 0), spec["iterations"]),
+        progress=progress
+        if status is Status.RUNNING
+        else progress.model_copy(update={"eta_s": None}),
         queue=Queue(
             position=position,
             waits_for=None if position is None else waits_for(position, up, paused=bool(paused)),
@@ -56,6 +56,14 @@ def job(told: Any, up: Sequence[Presence]) -> Job:
         expires_at=moment(fields["expires_at"]),
         problem=Problem.model_validate_json(problem) if problem else None,
     )
+
+
+def _progress(fields: Mapping[str, str], iterations: int) -> Progress:
+    """Return the last that was told of a dream; of one that never ran, where it begins."""
+    told = fields.get("progress")
+    if told:
+        return Progress.model_validate_json(told)
+    return Progress.at(int(fields.get("begins_at") or 0), iterations)
 
 
 def frame(told: str) -> tuple[Frame, str]:

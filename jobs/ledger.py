@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import redis
 from ulid import ULID
 
-from dream_core.errors import DreamError, FieldFault, InvalidSpec
+from dream_core.errors import DreamError
 from dream_core.spec import DreamSpec
 from jobs import document
 from jobs.backlog import QueueState
@@ -24,8 +24,6 @@ from jobs.claim import LEASE_S, Claim
 from jobs.disk import Footprint, largest_png
 from jobs.errors import (
     DiskFull,
-    NoState,
-    NotFinished,
     QueueFull,
     StoreFault,
     UnknownDream,
@@ -34,8 +32,9 @@ from jobs.errors import (
 from jobs.limits import Limits
 from jobs.presence import Presence, workers
 from jobs.record import Ending, Frame, Job, Order, QueueName, Status
+from jobs.request import Request
 from jobs.scripts import Scripts, translated
-from jobs.store import Picture, Start, Store
+from jobs.store import Picture, Store
 
 log = logging.getLogger(__name__)
 
@@ -94,14 +93,8 @@ class Ledger:
             QueueFull, DiskFull: there is no place for it.
             LedgerAway, LedgerFull, StoreFault: nothing was accepted.
         """
-        return self._accept(
-            picture,
-            spec=spec.model_dump(mode="json"),
-            owner=owner,
-            queue=queue,
-            timeout_s=timeout_s,
-            parent=parent,
-        )
+        request = Request(picture, spec.model_dump(mode="json"), owner, queue, parent)
+        return self._accept(request, timeout_s)
 
     def retry(self, job_id: str, *, timeout_s: float | None = None) -> Job:
         """Take a job that asks once more for what `job_id` asked: the same spec and source.
@@ -113,10 +106,7 @@ class Ledger:
             NotFinished: it has not ended.
             and all that `accept` raises.
         """
-        parent = self._finished(job_id)
-        order = self._store.order(job_id)
-        start = self._store.start(job_id) if order.begins_at else None
-        return self._follow(parent, order, parent.spec, start, timeout_s)
+        return self._accept(Request.again(self.get(job_id), self._store), timeout_s)
 
     def continue_(self, job_id: str, iterations: int, *, timeout_s: float | None = None) -> Job:
         """Take a job that goes on where `job_id` stopped, for so many more iterations.
@@ -137,63 +127,23 @@ class Ledger:
             InvalidSpec: fewer than 1 more, or more in all than a dream may have.
             and all that `accept` raises.
         """
-        parent = self._finished(job_id)
-        start = self._store.last_state(job_id)
-        if start is None:
-            raise NoState(job_id, parent.status)
-        spec = {**parent.spec, "iterations": _total(start.iteration, iterations)}
-        return self._follow(parent, self._store.order(job_id), spec, start, timeout_s)
+        return self._accept(Request.further(self.get(job_id), iterations, self._store), timeout_s)
 
-    def _finished(self, job_id: str) -> Job:
-        job = self.get(job_id)
-        if not job.status.terminal:
-            raise NotFinished(job_id, job.status)
-        return job
-
-    def _follow(
-        self,
-        parent: Job,
-        order: Order,
-        spec: dict[str, Any],
-        start: Start | None,
-        timeout_s: float | None,
-    ) -> Job:
-        """Take a job with the parent's source, owner and queue."""
-        return self._accept(
-            self._store.picture(parent.id, parent.source),
-            spec=spec,
-            owner=order.owner,
-            queue=order.queue,
-            timeout_s=timeout_s,
-            parent=parent.id,
-            start=start,
-        )
-
-    def _accept(
-        self,
-        picture: Picture,
-        *,
-        spec: dict[str, Any],
-        owner: str,
-        queue: QueueName,
-        timeout_s: float | None,
-        parent: str | None,
-        start: Start | None = None,
-    ) -> Job:
-        ulid = ULID()
+    def _accept(self, request: Request, timeout_s: float | None) -> Job:
+        ulid, picture = ULID(), request.picture
         order = Order(
             id=str(ulid),
-            owner=owner,
-            queue=queue,
-            parent=parent,
-            begins_at=start.iteration if start else 0,
-            spec=spec,
+            owner=request.owner,
+            queue=request.queue,
+            parent=request.parent,
+            begins_at=request.begins_at,
+            spec=request.spec,
             created_at=ulid.datetime,
             expires_at=None if timeout_s is None else ulid.datetime + timedelta(seconds=timeout_s),
         )
         takes = _footprint(order, picture, source_bytes=0)
         self._admit(_footprint(order, picture, source_bytes=_source_bytes(picture)))
-        order = self._store.create(order.id, picture, order, start)
+        order = self._store.create(order.id, picture, order, request.start)
         try:
             self._check(
                 takes,
@@ -435,23 +385,3 @@ def _footprint(order: Order, picture: Picture, source_bytes: int) -> Footprint:
 
 def _source_bytes(picture: Picture) -> int:
     return largest_png(picture.height, picture.width, 4)
-
-
-def _total(begun: int, more: int) -> int:
-    """Return the iterations of a dream that goes on for `more`.
-
-    Raises:
-        InvalidSpec: that is no dream.
-    """
-    limit = next(
-        rule.le for rule in DreamSpec.model_fields["iterations"].metadata if hasattr(rule, "le")
-    )
-    if more >= 1 and begun + more <= limit:
-        return begun + more
-    sentence = (
-        f"{more} more iterations after {begun} make {begun + more}, the limit is {limit}; "
-        f"ask for 1 to {limit - begun}"
-        if more >= 1
-        else f"iterations is {more}: a dream goes on for 1 or more"
-    )
-    raise InvalidSpec([FieldFault("iterations", more, sentence)])

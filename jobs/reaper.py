@@ -14,6 +14,7 @@ from dream_core.errors import DreamError
 from jobs.claim import LEASE_S
 from jobs.errors import DeadlinePassed, UnknownDream
 from jobs.ledger import Ledger
+from jobs.presence import RENEWED_EVERY_S
 from jobs.queue import lists
 from jobs.record import QUEUES, Job, Problem, Status
 from jobs.refill import refill
@@ -23,6 +24,8 @@ from jobs.store import Store
 log = logging.getLogger(__name__)
 
 SWEPT_EVERY_S = 5.0
+# A lease renewed at the last moment before Redis hangs lasts that long at least.
+BLIND_S = LEASE_S - RENEWED_EVERY_S
 UNSENT_AFTER_S = 10  # accepting writes to the ledger, then sends; this long it never takes
 LOSSES = 3
 
@@ -65,8 +68,8 @@ class Reaper:
     ) -> None:
         """Sweep the ledger on `client`, and fill it from `store` whenever Redis has started.
 
-        A Redis that was away let every lease run out. So after its start the workers have
-        `grace_s` to renew theirs.
+        A Redis that was away, or that hung, let every lease run out. So the workers have `grace_s`
+        to renew theirs, after its start or when for `BLIND_S` no reaper could look.
         """
         self._client = client
         self._scripts = Scripts(client)
@@ -97,16 +100,16 @@ class Reaper:
         if server["run_id"] != self._seen:
             refill(self._ledger, self._store, self._scripts)
             self._seen = server["run_id"]
-        judged = int(server["uptime_in_seconds"] >= self._grace_s)
-        unsent, late, ended = self._scripts.run("overdue", "", UNSENT_AFTER_S * 1000, judged)
+        times_ms = [round(each * 1000) for each in (UNSENT_AFTER_S, BLIND_S, self._grace_s)]
+        unsent, late, ended = self._scripts.run("overdue", "", *times_ms)
         for job_id in unsent:
             self._drop_if_refused(job_id)
         for job_id in dict.fromkeys([*unsent, *late, *self._unheard()]):
-            self._look_after(job_id, judged)
+            self._look_after(job_id)
         for job_id in ended:
             self._ledger.remember(job_id)
 
-    def _look_after(self, job_id: str, judged: int) -> None:
+    def _look_after(self, job_id: str) -> None:
         """Move one job that nobody looks after, or send it again."""
         try:
             job = self._ledger.get(job_id)
@@ -114,7 +117,7 @@ class Reaper:
             self._scripts.run("delete", job_id)
             return
         problems = (poison(job).model_dump_json(), too_late(job).model_dump_json())
-        moved = self._scripts.run("reap", job_id, judged, LOSSES, *problems)
+        moved = self._scripts.run("reap", job_id, LOSSES, *problems)
         if not moved:
             return
         status, queue = moved

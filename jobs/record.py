@@ -85,7 +85,7 @@ class Progress(_Part):
         default_factory=dict, description="by layer, at the frame before; null: not a number"
     )
     seconds_per_iteration: float | None = None
-    eta_s: float | None = None
+    eta_s: float | None = Field(None, description="seconds to its end; null unless it runs")
 
     @classmethod
     def at(cls, iteration: int, iterations: int) -> Self:
@@ -164,7 +164,9 @@ class Job(_Part):
 
     id: str = Field(description="a ULID: sorts by time")
     status: Status
-    seq: int = Field(description="rises at every change of the record")
+    seq: int = Field(
+        description="rises at every change of the record; further where Redis restarted"
+    )
     parent: str | None
     spec: dict[str, Any] = Field(description="resolved: posted again it gives the same dream")
     source: Source

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 def refill(ledger: Ledger, store: Store, scripts: Scripts) -> int:
     """Tell Redis of every job on disk that it doesn't know, or whose end, frames or cancel.
 
+    And of those that it knows and that were deleted.
+
     Costs one look at every folder. Any number of processes may do it at once.
 
     Returns:
@@ -39,7 +41,18 @@ def refill(ledger: Ledger, store: Store, scripts: Scripts) -> int:
             raise
         except (DreamError, ValueError, OSError) as error:
             log.error("the folder of %s can't be read and is left: %s", job_id, error)
+    _forget_deleted(store, scripts)
     return restored
+
+
+def _forget_deleted(store: Store, scripts: Scripts) -> None:
+    """Delete once more what Redis has forgotten to be deleted: it has a record and no folder."""
+    if next(iter(store.ids()), None) is None:  # a disk that isn't mounted looks like this
+        return
+    for job_id in scripts.run("known", ""):
+        if not store.has(job_id):
+            log.warning("dream %s had been deleted, and Redis had lost that", job_id)
+            scripts.run("delete", job_id)
 
 
 def _restore(job_id: str, ledger: Ledger, store: Store, scripts: Scripts) -> bool:

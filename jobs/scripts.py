@@ -16,6 +16,7 @@ from jobs.record import MOVES, QUEUES
 log = logging.getLogger(__name__)
 
 TRIED_AGAIN_AFTER_S = 1.0
+PROBE_KEY = "readyz"  # written for a millisecond
 EVENTS_KEPT = 10_000  # a job of 10,000 iterations rolls over; an event is about 100 bytes
 
 # A full Redis refuses new jobs; those it has go on and end, or it could never empty.
@@ -85,6 +86,15 @@ class PatientScripts(Scripts):
                 warned = True
                 if self._stopping.wait(TRIED_AGAIN_AFTER_S):
                     raise
+
+
+def check_takes_writes(client: redis.Redis) -> None:
+    """Check that Redis takes a write, as an accept is one: not when it is full or a copy.
+
+    Raises:
+        LedgerAway, LedgerFull: it doesn't.
+    """
+    translated(lambda: client.set(PROBE_KEY, "", px=1))
 
 
 def translated(call: Callable[[], Any]) -> Any:

@@ -1,10 +1,14 @@
 """Celery's consumer as we run it: back within a second of a Redis that is back."""
 
 import logging
+import time
 from typing import Any
 
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
+
+from dream_core.errors import DreamError
+from jobs.scripts import check_takes_writes
 
 log = logging.getLogger(__name__)
 
@@ -34,4 +38,25 @@ class QuickConsumer(Consumer):
             callback=maybe_shutdown,
         )
         self.first_connection_attempt = False
+        _wait_for_room(connected)
         return connected
+
+
+def _wait_for_room(conn: Any) -> None:
+    """Return when Redis takes writes; a stop of the worker ends the wait.
+
+    Celery writes as it connects (queues, a lock), and a refusal would end the process, with the
+    dream that runs in it.
+    """
+    warned = False
+    while True:
+        try:
+            check_takes_writes(conn.default_channel.client)
+        except DreamError as error:
+            if not warned:
+                log.warning("no job is taken until Redis takes writes: %s", error)
+            warned = True
+        else:
+            return
+        time.sleep(_AT_MOST_S)
+        maybe_shutdown()

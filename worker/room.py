@@ -22,10 +22,8 @@ from jobs.scripts import PatientScripts
 from jobs.settings import Settings
 from jobs.store import Store
 from worker.consumer import consumer
-from worker.dreamer import Dreamer
 from worker.heartbeat import Heartbeat
 from worker.stopping import Stopping
-from worker.task import add_task
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +59,13 @@ def _wire(
     settings: Settings, client: redis.Redis, heartbeat: Heartbeat, stopping: Stopping
 ) -> Celery:
     """Return the Celery app with a task that dreams; the first weights are there when it does."""
-    # torch takes seconds to import: by now the worker is known to be starting.
+    # torch takes seconds to import, on a busy host half a minute: by now the worker is known to be
+    # starting. Nothing above may import it, or `/readyz` would say that no worker is up.
     from worker.device import take_device
+    from worker.dreamer import Dreamer
     from worker.networks import Networks
     from worker.preparing import Preparer, versions
+    from worker.task import add_task
 
     device = take_device(settings)
     heartbeat.tell(device=str(device), versions=versions())

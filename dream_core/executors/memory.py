@@ -1,5 +1,7 @@
 """Memory: whether an error means that there was too little, and how much there is."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from dream_core.model import Model
@@ -10,6 +12,12 @@ _SAID_ON_CPU = ("not enough memory", "can't allocate memory", "Cannot allocate m
 _FIXED_BYTES = 64 * 2**20
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
+# What a control group may take and has taken: of version 2, and of 1, whose memory is a tree apart.
+_LIMITS = (
+    ("memory.max", "memory.current"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
 
 
 def ran_out(error: BaseException) -> bool:
@@ -25,7 +33,7 @@ def free_bytes(device: str) -> int | None:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    return _host_bytes(_MEMINFO, _CGROUP)
+    return _host_bytes(_MEMINFO, _groups(_OWN, _CGROUP))
 
 
 def predicted_bytes(model: Model, spec: DreamSpec, height: int, width: int) -> int:
@@ -42,16 +50,30 @@ def predicted_bytes(model: Model, spec: DreamSpec, height: int, width: int) -> i
     return 4 * (sum(features) // 2 + 4 * max(features)) + _FIXED_BYTES
 
 
-def _host_bytes(meminfo: Path, cgroup: Path) -> int | None:
-    """Return what the host has left, or the container where that is less."""
+def _host_bytes(meminfo: Path, groups: Iterable[Path]) -> int | None:
+    """Return what the host has left, or a container or service of it where that is less."""
     try:
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        host = int(lines["MemAvailable"].split()[0]) * 1024
+        left = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError):
         return None
+    for group in groups:
+        for limit, used in _LIMITS:
+            with suppress(OSError, ValueError):  # of the other version, or without a limit ("max")
+                room = int((group / limit).read_text()) - int((group / used).read_text())
+                left = min(left, max(room, 0))
+    return left
+
+
+def _groups(own: Path, root: Path) -> Iterator[Path]:
+    """Return the control groups that this process is in, as far as it can see them."""
     try:
-        limit = int((cgroup / "memory.max").read_text())
-        used = int((cgroup / "memory.current").read_text())
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return host
-    return min(host, max(limit - used, 0))
+        lines = own.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            group = root / controllers / path.lstrip("/")
+            yield group
+            yield from (above for above in group.parents if above.is_relative_to(root))

@@ -17,8 +17,27 @@ local function get(field)
   return redis.call('HGET', record, field)
 end
 
+local server
+-- What Redis says of its present life: a name that no other has, seconds since it began.
+local function life()
+  server = server or redis.call('INFO', 'server')
+  return string.match(server, 'run_id:(%x+)'), tonumber(string.match(server, 'uptime_in_seconds:(%d+)'))
+end
+
+-- A Redis that has started anew may have forgotten the last that it told of a job. So its seq first
+-- goes past all that an earlier life can have come to: counting, or from a clock in microseconds, as
+-- no two changes share one. 2^53 of them, where JSON's whole numbers end, are in the year 2255.
+local function raise_after_restart()
+  local present = life()
+  if get('life') == present then return end
+  local time = redis.call('TIME')
+  local seq = math.max(tonumber(get('seq') or 0), time[1] * 1000000 + time[2])
+  redis.call('HSET', record, 'life', present, 'seq', seq)
+end
+
 -- Every change of a record ends here: seq rises and the event says what happened.
 local function changed(kind, ...)
+  raise_after_restart()
   local seq = redis.call('HINCRBY', record, 'seq', 1)
   redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', kind, 'seq', seq, ...)
 end
@@ -55,6 +74,26 @@ local function refusal(places, bytes, room)
     return {'disk', string.format('%.0f', promised)}
   end
   return false
+end
+
+-- Somebody looks at the leases: they are judged where somebody has looked all the time. Where nobody
+-- has for `blind` ms, or Redis is a new one, no worker could renew its lease either; so they have
+-- `grace` ms to do it. The time is Redis' own, and what it tells one reaper it tells all.
+local function watch(blind, grace)
+  local present, uptime_s = life()
+  local seen = redis.call('HMGET', 'dreams:watch', 'life', 'at', 'judged_from')
+  if seen[1] ~= present then
+    redis.call('HSET', 'dreams:watch', 'judged_from', now() - uptime_s * 1000 + grace)
+  elseif now() - seen[2] > blind or tonumber(seen[3]) > now() + grace then -- the clock was set back
+    redis.call('HSET', 'dreams:watch', 'judged_from', now() + grace)
+  end
+  redis.call('HSET', 'dreams:watch', 'life', present, 'at', now(), 'blind', blind)
+end
+
+-- Whether leases are judged at this very moment, by who has just looked.
+local function judged()
+  local seen = redis.call('HMGET', 'dreams:watch', 'life', 'at', 'judged_from', 'blind')
+  return seen[1] == life() and now() - seen[2] <= tonumber(seen[4]) and tonumber(seen[3]) <= now()
 end
 
 local function expect_end()
@@ -109,8 +148,10 @@ end
 -- What one GET shows: all fields, place in the queue, number of frames, number of the latest, since
 -- when the queue is paused.
 local function document()
+  local status = get('status')
+  if not status then return false end
+  if next(MOVES[status]) then raise_after_restart() end -- an ending is the last there is to know
   local fields = redis.call('HGETALL', record)
-  if #fields == 0 then return false end
   local place = redis.call('ZRANK', queue_key(), id)
   local latest = redis.call('ZRANGE', frames, -1, -1, 'WITHSCORES')
   return {id, fields, place, redis.call('ZCARD', frames), latest[2] or false,

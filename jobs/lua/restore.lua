@@ -31,5 +31,6 @@ if status == 'queued' then
   expect_end()
   enqueue(false)
 end
+redis.call('HDEL', record, 'life') -- its seq is that of the disk, and more may have been told
 changed(status)
 return 1

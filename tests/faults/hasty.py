@@ -5,8 +5,10 @@ test of a fault that takes minutes takes seconds, and the program itself needs n
 The real times are tried by `make faults`.
 """
 
+import os
 import runpy
 import sys
+from pathlib import Path
 from typing import Any
 
 LEASE_S = 3
@@ -45,7 +47,15 @@ def hurry() -> None:
     cli.up.service.module = module
 
 
+def confine(room: str) -> None:
+    """Put a worker into the control group that FAULTS_WORKERS_IN names, if it does."""
+    group = os.environ.get("FAULTS_WORKERS_IN")
+    if group and room == "worker":
+        Path(group, "cgroup.procs").write_text(str(os.getpid()))
+
+
 if __name__ == "__main__":
     hurry()
     room = sys.argv.pop(1)
+    confine(room)
     runpy.run_module(room, run_name="__main__", alter_sys=True)

@@ -165,9 +165,13 @@ class Service:
     def settled(self) -> None:
         """Wait until workers are up and nothing runs or waits."""
         until(
-            lambda: self.ledger.workers() and not self.client.zcard("dreams:leases"),
+            lambda: self.ready() and not self.client.zcard("dreams:leases"),
             "a quiet service",
         )
+
+    def ready(self) -> int:
+        """Return how many workers take a job now, or after the one they run."""
+        return sum(one.state in ("idle", "dreaming") for one in self.ledger.workers())
 
     def check(self, figures: Figures, within_s: float = 5.0, *, went_back: bool = False) -> None:
         """Hold the census: all jobs have ended, each once, and nothing else is left.
@@ -231,7 +235,7 @@ def serving(
     try:
         service.url = until(lambda: _url(service), "the service is up")
         if given.workers:
-            until(lambda: len(service.ledger.workers()) >= given.workers, "its workers are up")
+            until(lambda: service.ready() >= given.workers, "its workers are up")
         yield service
     finally:
         _end(process)

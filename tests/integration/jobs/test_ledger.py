@@ -300,6 +300,25 @@ def test_whatever_its_worker_does_a_cancelled_job_ends_cancelled(
     assert ledger.cancel(claim.job.id) == job
 
 
+@pytest.mark.parametrize("end", ["succeed", "give_back", "cancel"])
+def test_only_a_dream_that_runs_has_a_time_to_go(
+    ledger: Ledger, picture: Picture, end: str
+) -> None:
+    """What has ended, or waits again, keeps the rest of what was last told of it."""
+    claim = ledger.claim(ledger.accept(SPEC, picture).id, "worker")
+    assert claim is not None
+    claim.progress(2, {"relu5_1": 0.5}, octave=1, seconds_per_iteration=2.0, eta_s=2.0)
+    running = ledger.get(claim.job.id).progress
+    assert running.eta_s == 2.0
+
+    if end == "cancel":
+        ledger.cancel(claim.job.id)
+    else:
+        getattr(claim, end)()
+
+    assert ledger.get(claim.job.id).progress == running.model_copy(update={"eta_s": None})
+
+
 def test_a_loss_that_is_no_number_is_null(ledger: Ledger, picture: Picture) -> None:
     """JSON has no infinity, and a document that breaks its reader is worse than a gap."""
     claim = ledger.claim(ledger.accept(SPEC, picture).id, "worker")

@@ -178,4 +178,4 @@ def test_a_job_whose_acceptance_nobody_heard_of_is_gone(
 
     assert ledger.newest(9)[0] == []
     assert list(store.root.iterdir()) == []
-    assert set(client.keys("dream*")) == {"dreams:places"}
+    assert set(client.keys("dream*")) == {"dreams:places", "dreams:watch"}

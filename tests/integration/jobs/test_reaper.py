@@ -6,7 +6,7 @@ from jobs.claim import Claim
 from jobs.errors import FenceLost
 from jobs.ledger import Ledger
 from jobs.queue import lists
-from jobs.reaper import LOSSES, Reaper
+from jobs.reaper import BLIND_S, LOSSES, Reaper
 from jobs.record import Run, Status
 from jobs.scripts import Scripts
 from jobs.store import Picture, Store
@@ -93,6 +93,76 @@ def test_no_lease_is_judged_by_a_redis_that_has_just_come_up(
     Reaper(client, ledger, store, grace_s=1e9).sweep()
 
     assert ledger.get(job_id).status is Status.RUNNING
+
+
+def hang(client: redis.Redis, seconds: float) -> None:
+    """Let nobody have looked at the leases for so long, as when Redis hung."""
+    client.hincrby("dreams:watch", "at", -round(seconds * 1000))
+
+
+def test_no_lease_is_judged_by_a_redis_that_hung(
+    ledger: Ledger, store: Store, client: redis.Redis, picture: Picture, lose
+) -> None:
+    """Nobody could renew one, and every reaper there is hears so, whoever asks first."""
+    one, other = (Reaper(client, ledger, store, grace_s=3600) for _ in range(2))
+    Reaper(client, ledger, store, grace_s=0).sweep()
+    hang(client, BLIND_S + 1)
+    claim = lose(ledger.accept(SPEC, picture).id)
+
+    for reaper in (one, other):
+        reaper.sweep()
+
+    assert ledger.get(claim.job.id).status is Status.RUNNING
+    claim.renew()
+
+
+def test_leases_are_judged_by_a_reaper_that_slept_while_another_looked(
+    ledger: Ledger, store: Store, client: redis.Redis, picture: Picture, lose
+) -> None:
+    """It was the process that stood still, not Redis: workers could renew all the time."""
+    slept, awake = Reaper(client, ledger, store, grace_s=0), Reaper(client, ledger, store)
+    slept.sweep()
+    hang(client, BLIND_S - 1)
+    awake.sweep()
+    hang(client, BLIND_S - 1)
+    job_id = lose(ledger.accept(SPEC, picture).id).job.id
+
+    slept.sweep()
+
+    assert ledger.get(job_id).status is Status.QUEUED
+
+
+@pytest.mark.parametrize("change", [{"at": 0}, {"life": "earlier"}])
+def test_a_judgement_that_redis_held_back_while_it_hung_is_none(
+    ledger: Ledger,
+    client: redis.Redis,
+    picture: Picture,
+    lose,
+    change: dict[str, str | int],
+) -> None:
+    """It hung or started anew between the reaper's look and its move."""
+    job_id = lose(ledger.accept(SPEC, picture).id).job.id
+    client.delete("dreams:unpublished")
+    assert Scripts(client).run("overdue", "", 0, 1000, 0)[1] == [job_id]
+    client.hset("dreams:watch", mapping=change)
+
+    assert not Scripts(client).run("reap", job_id, LOSSES, "", "")
+
+    assert ledger.get(job_id).status is Status.RUNNING
+
+
+def test_a_grace_ends_though_the_clock_was_set_back(
+    ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture, lose
+) -> None:
+    """Else a step of an hour would be an hour in which no lost job goes on."""
+    job_id = lose(ledger.accept(SPEC, picture).id).job.id
+    reaper.sweep()
+    lose(job_id)
+    client.hincrby("dreams:watch", "judged_from", 3_600_000)
+
+    reaper.sweep()
+
+    assert ledger.get(job_id).status is Status.QUEUED
 
 
 def test_a_job_that_ends_three_workers_in_a_row_is_poison(

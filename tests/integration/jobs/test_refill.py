@@ -214,7 +214,8 @@ def test_a_deleted_job_leaves_nothing_and_stays_deleted(
         running.progress(1, {})
     reaper.sweep()
 
-    numbers = {"dreams:places", "dreams:starts"}  # of no job: the last place, the pace
+    # Of no job: the last place, the pace, when a reaper last looked.
+    numbers = {"dreams:places", "dreams:starts", "dreams:watch"}
     assert set(client.keys("dream*")) - empty <= {*numbers, *lists("interactive")}
     assert list(store.root.iterdir()) == []
     with pytest.raises(UnknownDream):

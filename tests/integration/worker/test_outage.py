@@ -1,5 +1,6 @@
 """Redis goes away in the middle of a dream."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,3 +134,47 @@ def test_a_full_redis_lets_what_it_has_run_to_the_end(
             jobs.append(wait(client, ledger, third, lambda job: job.status.terminal))
 
     assert {job.status for job in jobs} == {Status.SUCCEEDED}
+
+
+def test_a_worker_that_starts_at_a_full_redis_waits_says_so_and_comes_back(
+    alone: Settings, picture: Picture, start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Celery writes when it connects, and a refusal would end the process."""
+    client, ledger = connect(alone), open_ledger(alone)
+    asked = DreamSpec(model="thin", iterations=3, save_every=3, image_size=64)
+    with start("jobs.valkey", alone):
+        wait_until_up(client)
+        job_id = ledger.accept(asked, picture).id
+        client.config_set("maxmemory", 1)
+        with start("worker", alone) as worker:
+            refused(client)
+            assert worker.poll() is None
+
+            client.config_set("maxmemory", 0)
+            job = wait(client, ledger, job_id, lambda job: job.status.terminal)
+
+    assert (job.status, job.attempt) == (Status.SUCCEEDED, 1)
+    assert capfd.readouterr().err.count("no job is taken until Redis takes writes") == 1
+
+
+def test_a_worker_that_waits_at_a_full_redis_can_be_stopped(alone: Settings, start) -> None:
+    """SIGTERM ends the wait."""
+    client = connect(alone)
+    with start("jobs.valkey", alone):
+        wait_until_up(client)
+        client.config_set("maxmemory", 1)
+        with start("worker", alone) as worker:
+            refused(client)
+
+            worker.terminate()
+
+            assert worker.wait(60) == 0
+
+
+def refused(client: redis.Redis) -> None:
+    """Wait until a full Redis has refused a worker's write twice: it tries again."""
+    while True:
+        told = client.info("errorstats").get("errorstat_OOM", {"count": 0})
+        if told["count"] >= 2:
+            return
+        threading.Event().wait(0.05)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dream_core.executors.memory import _host_bytes, ran_out
+from dream_core.executors.memory import _groups, _host_bytes, ran_out
 
 
 def test_torch_running_out_is_recognized_by_what_it_really_says() -> None:
@@ -29,8 +29,44 @@ def test_what_is_left_is_the_hosts_or_the_containers_whichever_is_less(tmp_path:
     (tmp_path / "memory.max").write_text("900000\n")
     (tmp_path / "memory.current").write_text("400000\n")
 
-    assert _host_bytes(meminfo, tmp_path) == 500_000
+    assert _host_bytes(meminfo, [tmp_path]) == 500_000
 
     (tmp_path / "memory.max").write_text("max\n")
-    assert _host_bytes(meminfo, tmp_path) == 1_024_000
-    assert _host_bytes(tmp_path / "none", tmp_path) is None
+    assert _host_bytes(meminfo, [tmp_path]) == 1_024_000
+    assert _host_bytes(tmp_path / "none", [tmp_path]) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "group", "limit", "used"),
+    [
+        ("0::/box/worker", "box/worker", "memory.max", "memory.current"),
+        ("0::/box/worker", "box", "memory.max", "memory.current"),
+        ("0::/", "", "memory.max", "memory.current"),
+        (
+            "5:cpu:/\n4:memory:/box\n0::/",
+            "memory/box",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+        ),
+        # A container sees its own group at the root, and is told the name that it has outside.
+        (
+            "4:memory:/docker/4f2a",
+            "memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+        ),
+    ],
+)
+def test_the_least_limit_of_the_groups_above_a_process_counts(
+    tmp_path: Path, told: str, group: str, limit: str, used: str
+) -> None:
+    """A container, a service of systemd, a user's slice; with control groups of either version."""
+    meminfo, own, root = tmp_path / "meminfo", tmp_path / "own", tmp_path / "cgroup"
+    meminfo.write_text("MemAvailable: 1000 kB\n")
+    own.write_text(f"{told}\n")
+    (root / group).mkdir(parents=True)
+    (root / group / limit).write_text("900000\n")
+    (root / group / used).write_text("400000\n")
+
+    assert _host_bytes(meminfo, _groups(own, root)) == 500_000
+    assert _host_bytes(meminfo, _groups(tmp_path / "none", root)) == 1_024_000

@@ -1,0 +1,2 @@
+-- '' → ids of all jobs.
+return redis.call('ZRANGE', 'dreams:all', 0, -1)
