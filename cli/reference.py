@@ -62,7 +62,7 @@ def _commands(
 
 def _section(command: click.Command, context: click.Context) -> Iterator[str]:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    yield f"\n## {context.command_path}\n\n```\n{usage}\n```\n\n"
+    yield f"\n## {context.command_path}\n\n```text\n{usage}\n```\n\n"
     for paragraph in (command.help or "").split("\n\n"):
         yield f"{' '.join(paragraph.split())}\n\n"
     options = [option for option in command.params if isinstance(option, click.Option)]

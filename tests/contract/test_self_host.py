@@ -10,10 +10,13 @@ import pytest
 
 from rehearsal.__main__ import NOT_EXERCISED
 from rehearsal.compose import ROOT, binary
+from tests.pages import blocks
 
 PAGE = (ROOT / "docs/how-to/self-host.md").read_text()
-FENCED = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-LINES = [line for language, block in FENCED if not language for line in block.splitlines()]
+TYPED = [
+    block for block in blocks(ROOT / "docs/how-to/self-host.md") if block.language in {"sh", "ini"}
+]
+LINES = [line for block in TYPED for line in block.text.splitlines()]
 SETTINGS = [line for line in LINES if re.match(r"[A-Z_]+=", line)]
 COMPOSE = [line for line in LINES if line.startswith("docker compose ")]
 COMPOSE += re.findall(r"`(docker compose [^`]+)`", PAGE)
