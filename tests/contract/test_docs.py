@@ -119,3 +119,9 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     inside = [link.split("#")[0] for link in links if not re.match(r"[a-z]+:", link)]
 
     assert [link for link in inside if link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_has_a_merge_in_it(page: Path) -> None:
+    """Marks that git leaves for somebody to decide, and that a table hides well."""
+    assert re.findall(r"^(?:<{7}|={7}|>{7})", page.read_text("utf-8"), re.MULTILINE) == []
