@@ -104,9 +104,10 @@ class Room:
                 return
             short = time.monotonic() - started < self._patience.quick_s
             self._failures = self._failures + 1 if short else 1
-            if self._exit_code == -signal.SIGKILL:
-                # Nobody kills itself so: it could start, and somebody, or a system short of
-                # memory, ended it. That may pass, so it is only waited for longer.
+            if self._exit_code <= 0:
+                # It could start: a signal ended it (somebody's, a system's that is short of memory,
+                # a dream's that broke it), or it left to be replaced after it had run out of
+                # memory. That may pass, so it is only waited for longer.
                 self._failures = min(self._failures, self._patience.tries - 1)
             self.deaths += 1
             ended = f"{self.plan.name} ended (exit status {self._exit_code})"

@@ -11,6 +11,8 @@ deaf = wish == "deaf"
 goodbye = signal.SIG_IGN if deaf else lambda *_: sys.exit(print(f"{name} says goodbye", flush=True))
 signal.signal(signal.SIGTERM, goodbye)
 print(f"{name} runs as {os.getpid()}", flush=True)
+if wish == "leave":
+    sys.exit(0)
 if wish == "die":
     sys.exit(f"{name} has no reason to live")
 if wish == "leave-a-child":

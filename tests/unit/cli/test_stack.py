@@ -63,6 +63,13 @@ def test_a_room_that_is_killed_again_and_again_is_started_again(heard: Any, plan
         stack.check()
 
 
+def test_a_room_that_leaves_again_and_again_is_started_again(heard: Any, plan: MakePlan) -> None:
+    """A worker leaves after each dream too large for the memory, and five of them may come."""
+    with make(heard, plan("worker", "leave")) as stack:
+        heard.wait_for(r"runs as (\d+)", times=IMPATIENT.tries + 3)
+        stack.check()
+
+
 def test_a_room_that_dies_again_and_again_ends_the_wait_with_its_last_words(
     heard: Any, plan: MakePlan
 ) -> None:
