@@ -137,7 +137,9 @@ def beside(compose: Sequence[str], files: Sequence[str], iterations: int = ITERA
     named = [part for file in files for part in ("--file", str(ROOT / file))]
     offline = ["--file", str(ROOT / "rehearsal" / "offline.yml")]
     project = ["--project-name", "torch-inception-smoke"]
-    settings = ["env", "DREAM_PUBLISH=127.0.0.1", f"DREAM_PORT={free_port()}"]
+    # Not the key of the one that runs here: these checks send none.
+    door = ["DREAM_PUBLISH=127.0.0.1", "DREAM_API_KEY=", "DREAM_API_KEY_FILE="]
+    settings = ["env", *door, f"DREAM_PORT={free_port()}"]
     ours = [*settings, *compose, *project, *named]
     return Stack(ours, [*ours, *offline], iterations)
 
