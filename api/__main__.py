@@ -1,6 +1,7 @@
 """Starts the API: `python -P -m api`, set by DREAM_… alone.
 
-Ends with 0 when told to stop, with 2 when a setting can't be used or the port is taken.
+Ends with 0 when told to stop, with 2 when a setting can't be used, the port is taken, or others
+could reach it and there is no key.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import uvicorn
 from api.app import create_app
 from jobs import logs
 from jobs import settings as settings_
+from jobs.door import listed
 from jobs.errors import BadSetting
 from jobs.process import end_with_parent
 from jobs.settings import Settings
@@ -47,7 +49,9 @@ def main() -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
-        proxy_headers=False,  # nobody in front is trusted before issue 6
+        # Left to itself it believes everyone on this machine, and FORWARDED_ALLOW_IPS.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(listed(settings.trusted_proxies)),
     )
     uvicorn.Server(config).run(sockets=[listening])
     return 0

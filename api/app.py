@@ -3,18 +3,26 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Final
 
 from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from api import dreams, health, home, models, problems, queue
 from api.dependencies import Room, known_parameters_only
+from api.door import Door
 from api.middleware import Manners
 from api.openapi import describe
 from api.readiness import Probe
 from dream_core.version import version
 from jobs.connection import REQUEST
+from jobs.door import listed
 from jobs.settings import Settings
 from jobs.wiring import open_ledger, open_reaper
+
+# What a page elsewhere, where one is let in, may send and see beside what all may.
+ASKED_WITH: Final = ("Authorization", "If-None-Match", "Range")
+ANSWERED_WITH: Final = ("Content-Range", "ETag", "Location", "Retry-After", "WWW-Authenticate")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -41,6 +49,22 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.room = Room(settings, ledger, Probe.of(settings))
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    # From the inside out. A page elsewhere that may ask learns also why it is refused.
+    app.add_middleware(
+        Door,
+        key=settings.key(),
+        hosts=listed(settings.allowed_hosts),
+        origins=listed(settings.cors_origins),
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=listed(settings.cors_origins),
+            allow_methods=("GET", "POST", "PATCH", "DELETE"),
+            allow_headers=ASKED_WITH,
+            expose_headers=ANSWERED_WITH,
+            allow_private_network=True,  # who named the page has let it in
+        )
     app.add_middleware(Manners)
     problems.install(app)
     for room in (dreams, queue, models, health, home):

@@ -2,7 +2,7 @@
 
 Refused     MalformedForm, UnsupportedMediaType, BodyTooLarge, UploadStalled, PictureMissing,
             UnknownParameter, InvalidParameter, ImageSizeAboveLimit, NoSuchModel, NoResult,
-                RangeUnsatisfiable
+                RangeUnsatisfiable, Unauthorized, ForeignHost, ForeignOrigin
 Wait        NotReady
 """
 
@@ -150,6 +150,51 @@ class RangeUnsatisfiable(Refused):
     def __init__(self, wanted: str, size: int) -> None:
         """Name the size."""
         super().__init__(f"Range is {shown(wanted)}, the picture has {size} bytes; begin before")
+
+
+class Unauthorized(Refused):
+    """The key is missing, or it is another one."""
+
+    code = "unauthorized"
+    title = "The key is needed"
+
+    def __init__(self, *, sent: bool) -> None:
+        """Say how it is sent; `sent` tells whether something was."""
+        self.sent = sent
+        what = "that is not the key of this service" if sent else "this service asks for its key"
+        super().__init__(
+            f"{what}; send the header `Authorization: Bearer KEY` "
+            "(the `dream` command sends what DREAM_API_KEY holds)"
+        )
+
+
+class ForeignHost(Refused):
+    """The request is addressed to a name that isn't this service's."""
+
+    code = "foreign-host"
+    title = "Not the name of this service"
+
+    def __init__(self, host: str) -> None:
+        """Say what was asked for, and who can add it."""
+        super().__init__(
+            f"the request is for Host {shown(host)}, which isn't a name of this service; ask "
+            "127.0.0.1 or localhost (who runs the service adds names with DREAM_ALLOWED_HOSTS)"
+        )
+
+
+class ForeignOrigin(Refused):
+    """A web page from elsewhere asks."""
+
+    code = "foreign-origin"
+    title = "Asked by a page from elsewhere"
+
+    def __init__(self, origin: str | None) -> None:
+        """Say which one, and who can let it in."""
+        page = "a web page of another site" if origin is None else f"a web page of {shown(origin)}"
+        super().__init__(
+            f"{page} asks, and only pages of this service may; who runs the service lets others "
+            "in with DREAM_CORS_ORIGINS"
+        )
 
 
 class NotReady(Wait):

@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from pydantic import BaseModel
 
+from api.dependencies import SettingsDep
 from api.openapi import Responses, problems
 from api.problems import ProblemKind, kinds
 from dream_core.version import UNKNOWN
@@ -38,6 +39,7 @@ class Home(BaseModel):
 
 
 PAGE: Final[Responses] = {200: {"content": {"text/html": {"schema": {"type": "string"}}}}}
+WITH_KEY: Final = escape('-H "Authorization: Bearer $DREAM_API_KEY" ')
 LINKS: Final = {
     "docs": "/docs",
     "openapi": "/openapi.json",
@@ -53,14 +55,15 @@ LINKS: Final = {
     response_model=Home,
     responses={**PAGE, **problems()},
 )
-def home(request: Request) -> Response:
+def home(request: Request, settings: SettingsDep) -> Response:
     """Say what this is: a page to browsers, a document to programs."""
     about = Home(version=request.app.version, description=request.app.summary, links=LINKS)
     if "text/html" in request.headers.get("accept", ""):
         page = Template((OURS / "home.html").read_text("utf-8"))
         base = escape(str(request.base_url).rstrip("/"))
         shown = "" if about.version == UNKNOWN else about.version
-        answer: Response = HTMLResponse(page.substitute(base=base, version=shown))
+        key = WITH_KEY if settings.has_key else ""
+        answer: Response = HTMLResponse(page.substitute(base=base, version=shown, key=key))
     else:
         answer = Response(about.model_dump_json(), media_type="application/json")
     answer.headers["Vary"] = "Accept"

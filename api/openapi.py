@@ -9,7 +9,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problems as problems_
-from api.errors import MalformedForm, UnknownParameter, UnsupportedMediaType, UploadStalled
+from api.door import asks_key
+from api.errors import (
+    MalformedForm,
+    Unauthorized,
+    UnknownParameter,
+    UnsupportedMediaType,
+    UploadStalled,
+)
 from api.form import MEDIA_TYPE as FORM
 from api.form import PICTURE, URLENCODED
 from api.intake import SPEC
@@ -28,6 +35,13 @@ The answer comes at once and holds the job; its `links` say where its frames are
 
 Every error is a problem (RFC 9457, `application/problem+json`) with a stable `code`.
 """
+KEY: Final = "key"  # its name in the document
+SCHEME: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "the key of the service (DREAM_API_KEY), where it has one: it has to where "
+    "other machines can reach it",
+}
 TAGS: Final = [
     {
         "name": "dreams",
@@ -93,6 +107,13 @@ def _problem(description: str, retry: bool = False) -> dict[str, Any]:
             "Retry-After": {"description": "seconds", "schema": {"type": "integer"}}
         }
     return response
+
+
+def _needs_key() -> dict[str, Any]:
+    """Return the response of whatever is closed without the key."""
+    response = _problem(f"`{Unauthorized.code}`: {Unauthorized.title}")
+    header = {"description": "Bearer", "schema": {"type": "string"}}
+    return response | {"headers": {"WWW-Authenticate": header}}
 
 
 LOCATION: Final = {
@@ -200,6 +221,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             tags=TAGS,
         )
         schemas = document["components"]["schemas"]
+        _tell_of_key(document, asked=app.state.room.settings.has_key)
         for operation in (op for path in document["paths"].values() for op in path.values()):
             first, _, rest = operation.pop("description").partition("\n\n")
             operation["summary"] = first.rstrip(".")
@@ -218,3 +240,15 @@ def describe(app: FastAPI) -> dict[str, Any]:
             schemas[model.__name__] = schema
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _tell_of_key(document: dict[str, Any], *, asked: bool) -> None:
+    """Say of every operation whether it asks for the key; where there is none, no one must."""
+    document["components"]["securitySchemes"] = {KEY: SCHEME}
+    document["security"] = [{KEY: []}] if asked else [{}, {KEY: []}]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if asks_key(path):
+                operation["responses"]["401"] = _needs_key()
+            else:
+                operation["security"] = []

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from api import errors as ours
+from api.middleware import HEADERS
 from dream_core import errors as core
 from dream_core.errors import DreamError, FieldFault, Stale, Wait, shown
 from dream_core.picture import errors as pictures
@@ -37,6 +38,9 @@ STATUS: Final[Mapping[type[DreamError], int]] = {
     ours.NoSuchModel: 404,
     ours.NoResult: 404,
     ours.RangeUnsatisfiable: 416,
+    ours.Unauthorized: 401,
+    ours.ForeignHost: 421,
+    ours.ForeignOrigin: 403,
     jobs.UnknownDream: 404,
     jobs.UnknownFrame: 404,
     jobs.NotFinished: 409,
@@ -158,7 +162,11 @@ def answer(
 
 def of(error: DreamError) -> JSONResponse:
     """Return the problem that an error of ours is."""
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Wait) else {}
+    headers: dict[str, str] = {}
+    if isinstance(error, Wait):
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, ours.Unauthorized):  # RFC 6750, 3: no reason where nothing was sent
+        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if error.sent else "Bearer"
     return answer(
         status_of(type(error)),
         error.code,
@@ -194,7 +202,8 @@ def install(app: FastAPI) -> None:
     async def internal(_: Request, __: Exception) -> JSONResponse:
         # The server logs the traceback, once; the user gets none.
         detail = "something went wrong here, not with what you sent; the server's log says what"
-        return answer(500, DreamError.code, DreamError.title, detail)
+        # Starlette answers this one outside of all middleware.
+        return answer(500, DreamError.code, DreamError.title, detail, headers=HEADERS)
 
 
 _PLAIN: Final[Mapping[int, str]] = {

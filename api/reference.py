@@ -44,7 +44,7 @@ def _calls(document: dict[str, Any]) -> Iterator[str]:
                     yield f"- `?{parameter['name']}=`: {values}; {parameter['description']}"
             yield from _fields(operation)
             for status, response in operation["responses"].items():
-                if status != "default":
+                if status not in ("default", "401"):  # said once, for all
                     yield f"- {status}: {response['description']}"
             yield ""
 

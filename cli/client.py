@@ -8,6 +8,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
+from pydantic import SecretStr
 
 from cli.errors import (
     DreamFailed,
@@ -27,16 +28,28 @@ STATUSES = ("queued", "running", "canceling", *ENDINGS)
 class Service:
     """The dreams of one address. A context manager: it keeps a connection."""
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        transport: httpx.BaseTransport | None = None,
+        key: SecretStr | None = None,
+    ) -> None:
         """Speak to the service at `url`, past any proxy that the environment names.
+
+        Where there is a `key`, every request carries it.
 
         Raises:
             ServiceSilent: no address at all.
         """
         self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
         try:
             self._http = httpx.Client(
-                base_url=self.url, timeout=TIMEOUT_S, trust_env=False, transport=transport
+                base_url=self.url,
+                headers=headers,
+                timeout=TIMEOUT_S,
+                trust_env=False,
+                transport=transport,
             )
         except httpx.InvalidURL as error:
             raise ServiceSilent(url, str(error)) from error

@@ -77,8 +77,9 @@ def demo(image: Path | None, out: Path, device: str, started: float | None) -> N
 def own_settings(data_dir: Path, device: str) -> Settings:
     """Return the settings of a stack that has nothing in common with the user's own."""
     settings = load(data_dir=data_dir, host="127.0.0.1", port=0, workers=1, device=device)
-    apart = {"redis_url": None, "redis_password": None, "publish": None, "log_format": "text"}
-    return settings.model_copy(update=apart)
+    door = ("publish", "api_key", "api_key_file", "allowed_hosts", "cors_origins")
+    apart = dict.fromkeys(("redis_url", "redis_password", *door))
+    return settings.model_copy(update={**apart, "log_format": "text"})
 
 
 def example() -> Path:

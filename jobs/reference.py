@@ -37,19 +37,23 @@ def page() -> str:
 def _rows() -> Iterator[str]:
     for name, field in Settings.model_fields.items():
         default = FOLDERS.get(name) or _default(field)
-        yield (
-            f"| `{PREFIX}{name.upper()}` | {_values(field)} | {default} | {field.description} |\n"
-        )
+        values = _values(name, field)
+        yield f"| `{PREFIX}{name.upper()}` | {values} | {default} | {field.description} |\n"
 
 
-def _values(field: FieldInfo) -> str:
+def _values(name: str, field: FieldInfo) -> str:
     kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind]
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{value}`" for value in kinds)
     (kind,) = (kind for kind in kinds if kind is not type(None))
     low = next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), None)
     high = next((limit.le for limit in field.metadata if isinstance(limit, Le)), None)
-    named = {"int": "whole", "float": "number", "str": "text", "Path": "folder"}
+    named = {
+        "int": "whole",
+        "float": "number",
+        "str": "text",
+        "Path": name.rpartition("_")[2].replace("dir", "folder"),
+    }
     word = named.get(kind.__name__, "secret text")
     limits = " … ".join(f"{limit:,}" if limit is not None else "" for limit in (low, high))
     return f"{word}, {limits.strip()}" if low is not None or high is not None else word

@@ -1,14 +1,14 @@
 """Every setting of a deployment, once: read from DREAM_… when a process starts, then passed on."""
 
-import ipaddress
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs import door
 from jobs.errors import BadSetting
 
 PREFIX = "DREAM_"
@@ -43,6 +43,29 @@ class Settings(BaseSettings):
         None,
         description="address of the host that a container's port is published on; "
         "the API then counts as bound to it",
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        description="key that every call must send (`Authorization: Bearer …`), as `dream post` "
+        "and its like do; needed where others can reach the API",
+    )
+    api_key_file: Path | None = Field(
+        None, description="file that holds the key, in place of DREAM_API_KEY"
+    )
+    allowed_hosts: Annotated[str | None, AfterValidator(door.each(door.host))] = Field(
+        None,
+        description="names, with commas, that the API may be addressed by beside those of "
+        "loopback; with a key and none named: any",
+    )
+    cors_origins: Annotated[str | None, AfterValidator(door.each(door.origin))] = Field(
+        None,
+        description="origins, with commas, of web pages elsewhere that may call the API: "
+        "https://page.example",
+    )
+    trusted_proxies: Annotated[str | None, AfterValidator(door.each(door.network))] = Field(
+        None,
+        description="addresses or networks, with commas, of proxies whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed",
     )
     workers: int = Field(1, ge=0, le=64, description="worker processes that `dream up` starts")
     worker_slot: int | None = Field(
@@ -80,10 +103,10 @@ class Settings(BaseSettings):
         None, description="process to end with; set by `dream up` for what it starts"
     )
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "api_key_file")
     @classmethod
-    def _absolute(cls, folder: Path) -> Path:
-        return folder.expanduser().absolute()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
 
     @field_validator("gpus")
     @classmethod
@@ -105,25 +128,42 @@ class Settings(BaseSettings):
         """Whether the stack starts its own server."""
         return self.redis_url is None
 
+    @property
+    def has_key(self) -> bool:
+        """Whether the API asks for a key."""
+        return self.api_key is not None or self.api_key_file is not None
+
+    def key(self) -> SecretStr | None:
+        """Return the key, read anew where it lies in a file.
+
+        Raises:
+            BadSetting: what is set is no key.
+        """
+        return door.read_key(self.api_key, self.api_key_file)
+
     def check_host(self) -> Self:
-        """Refuse to be reached from other machines: there are no keys to open with yet.
+        """Refuse to be reached from other machines without a key.
 
         A container listens on all of its addresses; there `publish` says which of the host's
         leads to it.
 
         Raises:
-            BadSetting: the API would be open to a network.
+            BadSetting: the API would be open to a network, or the key is none.
         """
         name, value = ("publish", self.publish) if self.publish else ("host", self.host)
-        if not _loopback(value):
+        if self.key() is None and not door.loopback(value):
             raise BadSetting(
                 f"{PREFIX}{name.upper()}",
                 value,
-                "the API has no keys yet, so only this machine may reach it; use 127.0.0.1 and "
-                "an SSH tunnel (ssh -L 8000:127.0.0.1:8000)",
+                f"other machines could reach the API, and it has no key; make one "
+                f"({door.MAKE_KEY}) and set {door.KEY} or {door.KEY_FILE}, or stay on 127.0.0.1",
                 name,
             )
         return self
+
+    def without_key(self) -> Self:
+        """Return the settings of a process that answers no one: it need not know the key."""
+        return self.model_copy(update={"api_key": None, "api_key_file": None})
 
 
 def load(**given: object) -> Settings:
@@ -137,7 +177,7 @@ def load(**given: object) -> Settings:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         field = str(fault["loc"][0])
-        secret = field.startswith("redis")
+        secret = SecretStr in get_args(Settings.model_fields[field].annotation)
         reason = fault["msg"].removeprefix("Value error, ")
         described = Settings.model_fields[field].description
         raise BadSetting(
@@ -160,12 +200,3 @@ def environment(settings: Settings) -> dict[str, str]:
         else:
             env[PREFIX + name.upper()] = str(value)
     return env
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

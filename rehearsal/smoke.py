@@ -7,14 +7,17 @@ volumes and port, and removes them at the end.
 import argparse
 import json
 import re
+import secrets
 import shlex
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from rehearsal.stack import ITERATIONS, Failed, Stack, beside
+from rehearsal.stack import ITERATIONS, Failed, Stack, beside, own_address
 
 # Run in a container: ends the worker itself, not the init process that carries it.
 KILL = """
@@ -97,6 +100,28 @@ def check_offline(stack: Stack, expected: str) -> None:
         raise Failed(f"other bytes offline: {found}, expected {expected}")
 
 
+def check_key(stack: Stack, expected: str) -> None:
+    """Published for other machines, with a key in a file: a dream for who sends it, else a 401."""
+    with (
+        tempfile.TemporaryDirectory() as folder
+    ):  # for us alone; the file, for the container's user
+        file = Path(folder) / "api_key"
+        file.write_text(f"{secrets.token_urlsafe(32)}\n")
+        file.chmod(0o644)
+        stack.settings |= {"DREAM_PUBLISH": own_address(), "DREAM_API_KEY_FILE": str(file)}
+        stack.key = file.read_text().strip()
+        stack.up()
+        found = stack.result(stack.post())
+        shown = stack.run("exec", "-T", "worker", "env") + stack.run("logs")
+        stack.key, key = "", stack.key
+    if (status := stack.status("/dreams")) != 401:
+        raise Failed(f"the API answers {status} without the key, expected 401")
+    if key in shown:
+        raise Failed("the key stands in the worker's environment or in a log")
+    if found != expected:
+        raise Failed(f"other bytes with a key: {found}, expected {expected}")
+
+
 def same(stack: Stack, dream: str, expected: str) -> None:
     """Hold an interrupted dream to the bytes of one that wasn't."""
     found = stack.result(dream)
@@ -131,9 +156,9 @@ def smoke(stack: Stack, *, build: bool = False) -> None:
         for check in (check_confinement, check_inside):
             with said(first_sentence(check)):
                 check(stack)
-        for interruption in (check_kill, check_restart, check_power_cut, check_offline):
-            with said(first_sentence(interruption)):
-                interruption(stack, expected)
+        for trial in (check_kill, check_restart, check_power_cut, check_offline, check_key):
+            with said(first_sentence(trial)):
+                trial(stack, expected)
     except Failed:
         print(stack.run("logs", "--tail", "40"), file=sys.stderr)
         raise

@@ -35,17 +35,32 @@ class Stack:
     """A project of Compose, and the API that it publishes."""
 
     def __init__(
-        self, compose: Sequence[str], offline: Sequence[str], iterations: int = ITERATIONS
+        self,
+        compose: Sequence[str],
+        offline: Sequence[str],
+        settings: dict[str, str],
+        iterations: int = ITERATIONS,
     ) -> None:
-        """Speak to it by `compose`; `offline` is the same without a way out for the worker."""
+        """Speak to it by `compose`, under `settings`.
+
+        Args:
+            compose: the command, with its files.
+            offline: the same without a way out for the worker.
+            settings: what a deployer would write into .env; they count from the next command on.
+            iterations: of each dream.
+        """
         self._compose, self._offline = compose, offline
         self._iterations = iterations
+        self.settings = settings
+        self.key = ""  # what requests send
         self.url = ""
         self._waits_for = ""
 
     def run(self, *words: str, offline: bool = False) -> str:
         """Return what a command of Compose prints."""
-        command = [*(self._offline if offline else self._compose), *words]
+        settings = [f"{name}={value}" for name, value in self.settings.items()]
+        compose = self._offline if offline else self._compose
+        command = ["env", *settings, *compose, *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Failed(f"`compose {words[0]}` failed: {done.stderr.strip()[-2000:]}")
@@ -72,9 +87,18 @@ class Stack:
 
     def get(self, path: str) -> bytes:
         """Return what the API answers."""
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=30) as answer:
+        request = urllib.request.Request(f"{self.url}{path}", headers=self._authorization())
+        with urllib.request.urlopen(request, timeout=30) as answer:
             body: bytes = answer.read()
         return body
+
+    def status(self, path: str) -> int:
+        """Return the status that the API answers with."""
+        try:
+            self.get(path)
+        except urllib.error.HTTPError as error:
+            return error.code
+        return 200
 
     def job(self, dream: str) -> dict[str, Any]:
         """Return the job as it is now."""
@@ -92,10 +116,15 @@ class Stack:
         head = f"--{edge}\r\nContent-Disposition: form-data; name=".encode()
         body = b"".join(head + part + b"\r\n" for part in parts) + f"--{edge}--\r\n".encode()
         kind = {"Content-Type": f"multipart/form-data; boundary={edge}"}
-        request = urllib.request.Request(f"{self.url}/dreams", body, kind)
+        request = urllib.request.Request(
+            f"{self.url}/dreams", body, {**kind, **self._authorization()}
+        )
         with urllib.request.urlopen(request, timeout=60) as answer:
             dream: str = json.load(answer)["id"]
         return dream
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     def under_way(self, dream: str) -> None:
         """Wait until the dream is well under way."""
@@ -137,9 +166,11 @@ def beside(compose: Sequence[str], files: Sequence[str], iterations: int = ITERA
     named = [part for file in files for part in ("--file", str(ROOT / file))]
     offline = ["--file", str(ROOT / "rehearsal" / "offline.yml")]
     project = ["--project-name", "torch-inception-smoke"]
-    settings = ["env", "DREAM_PUBLISH=127.0.0.1", f"DREAM_PORT={free_port()}"]
-    ours = [*settings, *compose, *project, *named]
-    return Stack(ours, [*ours, *offline], iterations)
+    ours = [*compose, *project, *named]
+    # Not the door of the one that runs here: `check_key` has one of its own.
+    door = {"DREAM_PUBLISH": "127.0.0.1", "DREAM_API_KEY": "", "DREAM_API_KEY_FILE": ""}
+    settings = {**door, "DREAM_PORT": str(free_port())}
+    return Stack(ours, [*ours, *offline], settings, iterations)
 
 
 def free_port() -> int:
@@ -147,3 +178,18 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     return port
+
+
+def own_address() -> str:
+    """Return the address under which other machines would reach this one.
+
+    Raises:
+        Failed: it is on no network.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: the kernel only looks for the way
+        except OSError as error:
+            raise Failed("this host has no address but loopback") from error
+        address: str = probe.getsockname()[0]
+    return address

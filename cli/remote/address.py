@@ -1,4 +1,4 @@
-"""Where the service is: one option of every command that asks it."""
+"""Where the service is, and its key: what every command that asks it needs."""
 
 import os
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from cli.client import Service
+from jobs.settings import load
 
 VARIABLE: Final = "DREAM_URL"
 DEFAULT: Final = "http://127.0.0.1:8000"
@@ -26,7 +27,7 @@ def asks_service(command: Command) -> Command:
     )
     @wraps(command)
     def asking(*args: Any, url: str, **options: Any) -> None:
-        with Service(url) as service:
+        with Service(url, key=load().key()) as service:
             command(service, *args, **options)
 
     return asking

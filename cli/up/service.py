@@ -1,5 +1,6 @@
 """The rooms of torch-inception: what `dream up` and `dream demo` start."""
 
+import errno
 import os
 import socket
 import sys
@@ -12,10 +13,12 @@ from cli.errors import PortTaken
 from cli.up.log import Log
 from cli.up.room import RoomPlan
 from cli.up.stack import Stack
+from jobs.errors import BadSetting
 from jobs.settings import Settings, environment
 from jobs.valkey import lock, socket_url
 
 ANSWER_WITHIN_S = 2.0
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened on, not asked at
 # Valkey's advice to set a kernel parameter, at every start. It is about copies of the process for
 # snapshots of gigabytes; ours holds megabytes, and the setting is the host's and not a user's.
 OVERCOMMIT = "WARNING Memory overcommit must be enabled"
@@ -25,7 +28,7 @@ def stack(settings: Settings, log: Log) -> Stack:
     """Return the stack of these settings, not yet started. Port 0 becomes a free one.
 
     Raises:
-        BadSetting: the host isn't loopback.
+        BadSetting: others could reach the API and it has no key, or the host isn't this machine.
         DataFolderInUse: another stack runs on the data folder.
         PortTaken: another program listens there.
     """
@@ -41,12 +44,12 @@ def stack(settings: Settings, log: Log) -> Stack:
 
 def plans(settings: Settings) -> list[RoomPlan]:
     """Return the rooms in the order of their start: Valkey (if no Redis is named), API, workers."""
-    given = environment(settings)
+    given, keyless = environment(settings), environment(settings.without_key())
     rooms = [RoomPlan("api", module("api"), given, ready=answers(f"{url_of(settings)}/healthz"))]
     for slot in range(settings.workers):
         name = "worker" if settings.workers == 1 else f"worker-{slot}"
-        rooms.append(RoomPlan(name, module("worker"), {**given, "DREAM_WORKER_SLOT": str(slot)}))
-    return [_valkey(settings, given), *rooms] if settings.embedded else rooms
+        rooms.append(RoomPlan(name, module("worker"), {**keyless, "DREAM_WORKER_SLOT": str(slot)}))
+    return [_valkey(settings, keyless), *rooms] if settings.embedded else rooms
 
 
 def module(name: str) -> tuple[str, ...]:
@@ -55,8 +58,9 @@ def module(name: str) -> tuple[str, ...]:
 
 
 def url_of(settings: Settings) -> str:
-    """Return where the API of these settings answers."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    """Return where the API of these settings answers this machine."""
+    here = EVERYWHERE.get(settings.host, settings.host)
+    host = f"[{here}]" if ":" in here else here
     return f"http://{host}:{settings.port}"
 
 
@@ -64,7 +68,8 @@ def claim_port(host: str, port: int) -> int:
     """Return the port if nobody listens there; a free one for 0.
 
     Raises:
-        PortTaken: somebody does.
+        PortTaken: somebody does, or it is for root alone.
+        BadSetting: the host is none of this machine's addresses.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -73,7 +78,10 @@ def claim_port(host: str, port: int) -> int:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise PortTaken(host, port) from error
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                raise PortTaken(host, port) from error
+            reason = f"{error.strerror}; name an address of this machine"
+            raise BadSetting("DREAM_HOST", host, reason, "host") from error
         taken: int = probe.getsockname()[1]
     return taken
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from jobs.settings import Settings
 
 folder = Path(sys.argv[1])
-app = create_app(Settings(data_dir=folder, redis_url=None))
+app = create_app(Settings(data_dir=folder, redis_url=None, allowed_hosts="testserver"))
 picture = BytesIO()
 Image.new("RGB", (64, 64)).save(picture, "PNG")
 with TestClient(app, raise_server_exceptions=False) as client:

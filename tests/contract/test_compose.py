@@ -71,7 +71,9 @@ def test_every_line_of_the_example_can_be_switched_on(tmp_path: Path) -> None:
 
 def test_the_example_shows_what_holds_without_it(parsed: dict[str, Any]) -> None:
     """A line of the example that is switched on unchanged changes nothing."""
+    door = {"API_KEY", "API_KEY_FILE", "ALLOWED_HOSTS", "CORS_ORIGINS", "TRUSTED_PROXIES"}
     chosen = {"DREAM_REDIS_PASSWORD", "DREAM_THREADS", "COMPOSE_FILE"}
+    chosen |= {f"DREAM_{name}" for name in door}
     same = {name: value for name, value in example().items() if name not in chosen}
     files = ON_GPU if "deploy" in parsed["services"]["worker"] else ON_CPU
 
@@ -203,6 +205,41 @@ def test_publish_moves_the_port_and_tells_the_api(address: str) -> None:
     assert (port["host_ip"], port["published"], port["target"]) == (address, "9000", 8000)
     assert api["environment"]["DREAM_PUBLISH"] == address
     assert api["environment"]["DREAM_PORT"] == "8000"
+
+
+def test_a_key_reaches_the_api_alone_and_no_command_line() -> None:
+    """The worker fetches weights from elsewhere, and Redis needs none of it."""
+    services = parse(settings={"DREAM_API_KEY": "correct-horse-battery"})["services"]
+
+    assert services["api"]["environment"]["DREAM_API_KEY"] == "correct-horse-battery"
+    assert {name for name in ALL if "correct-horse" in str(services[name])} == {"api"}
+    shown = [services["api"].get("command"), services["api"]["healthcheck"]]
+    assert "correct-horse" not in str(shown)
+
+
+def test_a_key_in_a_file_is_a_secret_of_the_api() -> None:
+    """One setting mounts it and tells the API where; the file's text is in nothing one can list."""
+    parsed = parse(settings={"DREAM_API_KEY_FILE": "./secrets/api_key"})
+    api = parsed["services"]["api"]
+    (secret,) = api["secrets"]
+
+    assert api["environment"]["DREAM_API_KEY_FILE"] == f"/run/secrets/{secret['source']}"
+    assert parsed["secrets"][secret["source"]]["file"] == str(ROOT / "secrets" / "api_key")
+    assert [name for name in ALL if "secrets" in parsed["services"][name]] == ["api"]
+
+
+def test_without_a_key_a_plain_file_that_is_there_is_mounted(parsed: dict[str, Any]) -> None:
+    """Compose fails where there is none, and engines that mount read-only where it is a device."""
+    assert parsed["services"]["api"]["environment"]["DREAM_API_KEY_FILE"] == ""
+    assert parsed["services"]["api"]["environment"]["DREAM_API_KEY"] == ""
+    assert Path(parsed["secrets"]["api_key"]["file"]).is_file()
+
+
+def test_the_keys_folder_is_never_committed_nor_built_in() -> None:
+    """The page puts it beside the compose file, from where images are built."""
+    for name in (".gitignore", ".dockerignore"):
+        lines = (ROOT / name).read_text().splitlines()
+        assert {"/secrets/", "*"} & set(lines), name
 
 
 def test_our_images_are_built_here_or_named(parsed: dict[str, Any]) -> None:

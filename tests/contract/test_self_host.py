@@ -2,12 +2,15 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from platform import machine
 
 import pytest
 
+from jobs.settings import Settings
 from rehearsal.__main__ import NOT_EXERCISED
 from rehearsal.compose import ROOT, binary
 from tests.pages import blocks
@@ -21,7 +24,8 @@ SETTINGS = [line for line in LINES if re.match(r"[A-Z_]+=", line)]
 COMPOSE = [line for line in LINES if line.startswith("docker compose ")]
 COMPOSE += re.findall(r"`(docker compose [^`]+)`", PAGE)
 # Held by a test or a rehearsal, or said on the page not to have been run.
-ELSEWHERE = ("curl ", "ssh ", "cp ", "git pull", "docker image prune", "docker run ")
+ELSEWHERE = ("curl ", "ssh ", "cp ", "git pull", "docker image prune", "docker run ", "dream ls ")
+MAKE_KEY = [line for line in LINES if re.match("(mkdir|openssl|chmod|export) ", line)]
 
 
 def test_there_is_something_to_hold() -> None:
@@ -32,7 +36,7 @@ def test_there_is_something_to_hold() -> None:
 
 def test_every_line_of_a_block_is_known() -> None:
     """A new command on the page brings its test."""
-    known = [*SETTINGS, *COMPOSE]
+    known = [*SETTINGS, *COMPOSE, *MAKE_KEY]
 
     assert [line for line in LINES if line not in known and not line.startswith(ELSEWHERE)] == []
 
@@ -57,6 +61,23 @@ def test_the_example_shows_each_setting_of_the_page() -> None:
     example = (ROOT / ".env.example").read_text()
 
     assert all(f"\n#{line.split('=')[0]}=" in example for line in SETTINGS)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine")
+def test_the_commands_that_make_a_key_make_one(tmp_path: Path) -> None:
+    """Which the service takes, and everybody may read who gets past the folder: the container."""
+    script = "\n".join(["set -eu", *MAKE_KEY, 'printf %s "$DREAM_API_KEY"'])
+    shown = subprocess.run(
+        ["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    made = tmp_path / "secrets" / "api_key"
+
+    assert len(MAKE_KEY) == 4
+    key = Settings(api_key_file=made).key()
+    assert key is not None
+    assert key.get_secret_value() == shown
+    assert (made.parent.stat().st_mode & 0o777, made.stat().st_mode & 0o777) == (0o700, 0o644)
+    assert f"DREAM_API_KEY_FILE=./{made.relative_to(tmp_path)}" in SETTINGS
 
 
 def test_every_make_target_of_the_page_exists() -> None:

@@ -122,13 +122,53 @@ def test_an_option_wins_over_the_environment(
     assert not line.endswith(":1")
 
 
-def test_another_host_than_loopback_is_refused(supervise: Supervise, tmp_path: Path) -> None:
-    """There are no keys yet, so nobody else may reach it."""
+def test_another_host_than_loopback_needs_a_key(supervise: Supervise, tmp_path: Path) -> None:
+    """Else whoever finds it may use it; the sentence makes a key."""
     supervisor = supervise(tmp_path / "data", "--host", "0.0.0.0")
     said, _ = supervisor.communicate()
 
     assert supervisor.returncode == 1
-    assert "only this machine may reach it" in said
+    assert said.startswith("dream: DREAM_HOST is '0.0.0.0': other machines could reach the API")
+    assert "openssl rand -base64 32" in said
+    assert said.count("\n") == 1
+
+
+def test_with_a_key_it_is_up_for_everybody_who_has_it(
+    supervise: Supervise, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Its own look at the API needs no key, the commands send it, and no other room knows it."""
+    key = {"DREAM_API_KEY": "correct-horse-battery-staple"}
+    environment |= key
+    try:
+        supervisor = supervise(tmp_path / "data", "--host", "0.0.0.0", "--port", "0")
+        line = read_until(supervisor, "serving on")
+    finally:
+        del environment["DREAM_API_KEY"]
+    found = re.search(r"http://[\d.:]+", line)
+    assert found
+
+    def ls(**more: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-P", "-m", "cli", "ls", "--url", found[0]]
+        env = {**environment, **more}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    refused, listed = ls(), ls(**key)
+
+    assert (refused.returncode, listed.returncode) == (1, 0)
+    assert "the service answered 401: this service asks for its key" in refused.stderr
+    assert listed.stderr.startswith("no dreams")
+    rooms = children(supervisor.pid)
+    shown = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "-p", ",".join(map(str, [supervisor.pid, *rooms]))],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "-m api" in shown
+    assert "correct-horse" not in shown
+    if sys.platform == "linux":
+        told = [b"correct-horse" in Path(f"/proc/{pid}/environ").read_bytes() for pid in rooms]
+        assert told.count(True) == 1, "the API alone"
 
 
 def test_a_folder_named_like_a_room_does_not_shadow_it(

@@ -72,6 +72,7 @@ def settings(server: Settings, tmp_path: Path) -> Settings:
         redis_url=socket_url(server.data_dir),  # type: ignore[arg-type]
         preload="none",
         log_format="text",
+        allowed_hosts="testserver",  # where Starlette's TestClient asks
     )
 
 

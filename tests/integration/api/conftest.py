@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from jsonschema import Draft202012Validator
@@ -25,6 +26,7 @@ from jobs.settings import Settings
 
 Post = Callable[..., Response]
 Encode = Callable[..., bytes]
+Serve = Callable[..., TestClient]
 
 
 def encoded(width: int = 60, height: int = 40, kind: str = "PNG", **options: Any) -> bytes:
@@ -49,9 +51,24 @@ def encode() -> Encode:
 @pytest.fixture
 def api(settings: Settings) -> TestClient:
     """The API, asked as a user asks it: a 500 is an answer and no exception."""
-    app = create_app(settings)
+    return asked(create_app(settings), "http://testserver")
+
+
+@pytest.fixture
+def serve(settings: Settings) -> Serve:
+    """Make the API of other settings, asked on loopback: `serve(api_key=SecretStr("…"))`."""
+
+    def serve(**changed: object) -> TestClient:
+        update = {"allowed_hosts": None, **changed}
+        return asked(create_app(settings.model_copy(update=update)), "http://127.0.0.1:8000")
+
+    return serve
+
+
+def asked(app: FastAPI, address: str) -> TestClient:
+    """A client whose every answer is held to the document."""
     # Not entered: that would start the reaper, which outlives a test by a moment.
-    client = TestClient(app, raise_server_exceptions=False)
+    client = TestClient(app, address, raise_server_exceptions=False)
     client.event_hooks["response"] = [partial(hold_to_document, app.openapi())]
     return client
 

@@ -109,7 +109,7 @@ def test_a_redis_that_is_away_is_told(settings: Settings, tmp_path: Path) -> Non
 @pytest.fixture
 def stopped(tmp_path: Path, start: Start) -> Iterator[TestClient]:
     """The API of a stack whose Redis takes bytes and never answers."""
-    own = Settings(data_dir=tmp_path / "own", preload="none")
+    own = Settings(data_dir=tmp_path / "own", preload="none", allowed_hosts="testserver")
     with start("jobs.valkey", own) as child:
         wait_until_up(connect(own))
         api = TestClient(create_app(own), raise_server_exceptions=False)

@@ -1,10 +1,12 @@
 """The pages: what this is and the documentation, offline, under our own policy."""
 
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -84,8 +86,11 @@ def test_home_is_a_page_to_browsers_and_a_document_to_programs(api: TestClient) 
         assert api.get(target).status_code in (200, 503)
 
 
-def test_the_host_that_a_browser_names_is_text_in_the_page(api: TestClient) -> None:
-    """It comes from outside, like everything in a request."""
+def test_the_host_that_a_browser_names_is_text_in_the_page(
+    serve: Callable[..., TestClient],
+) -> None:
+    """It comes from outside, like everything in a request; with a key any Host is answered."""
+    api = serve(api_key=SecretStr("swordfish" * 3))
     marked = api.get("/", headers={**HTML, "Host": '"><script>x</script>'})
     quoted = api.get("/", headers={**HTML, "Host": "a'b"})
 

@@ -14,10 +14,12 @@ import httpx
 import pytest
 import redis
 from httpx2 import Response
+from pydantic import SecretStr
 
 from jobs.settings import Settings, environment
 
 ROOT = Path(__file__).parents[3]
+KEY = "correct-horse-battery-staple"
 
 
 @contextmanager
@@ -45,6 +47,11 @@ def address(child: subprocess.Popen[str]) -> str:
     found = re.search(r"http://[\w.]+:\d+", line)
     assert found
     return found[0]
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that carries a key."""
+    return {"Authorization": f"Bearer {key}"}
 
 
 def test_port_0_takes_a_free_one_and_says_which(settings: Settings) -> None:
@@ -89,7 +96,7 @@ def test_an_upload_cut_off_by_the_stop_is_no_traceback(
         host, _, port = address(child).removeprefix("http://").rpartition(":")
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(
-                b"POST /dreams HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                b"POST /dreams HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
                 b"Content-Type: multipart/form-data; boundary=x\r\n"
                 b"Content-Length: 1000\r\n\r\n"
             )
@@ -124,13 +131,117 @@ def test_a_taken_port_is_one_sentence(settings: Settings) -> None:
     assert said.count("\n") == 1
 
 
-def test_it_refuses_to_be_reached_from_elsewhere(settings: Settings) -> None:
-    """There are no keys yet."""
-    with started(settings.model_copy(update={"host": "0.0.0.0"})) as child:
+@pytest.mark.parametrize(
+    "where",
+    [{"host": "0.0.0.0"}, {"host": "::"}, {"host": "0.0.0.0", "publish": "192.168.1.20"}],
+    ids=repr,
+)
+def test_it_refuses_to_be_reached_from_elsewhere_without_a_key(
+    where: dict[str, str], settings: Settings
+) -> None:
+    """One sentence names the setting, makes a key, and shows the other way out."""
+    with started(settings.model_copy(update=where)) as child:
+        _, said = child.communicate()
+
+    name, value = list(where.items())[-1]
+    assert child.returncode == 2
+    assert said.startswith(f"api: DREAM_{name.upper()} is '{value}'")
+    assert "openssl rand -base64 32" in said
+    assert said.count("\n") == 1
+
+
+def test_a_file_without_a_key_is_one_sentence(settings: Settings, tmp_path: Path) -> None:
+    """It never starts open where a key was meant, on loopback neither."""
+    (tmp_path / "key").touch()
+    with started(settings.model_copy(update={"api_key_file": tmp_path / "key"})) as child:
         _, said = child.communicate()
 
     assert child.returncode == 2
-    assert "DREAM_HOST" in said
+    assert said.startswith(f"api: DREAM_API_KEY_FILE is '{tmp_path / 'key'}'")
+    assert said.count("\n") == 1
+
+
+def test_with_a_key_it_may_be_reached_from_elsewhere(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for the key, lives without it, and says it nowhere: no log, no list of processes."""
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    monkeypatch.setenv("DREAM_LOG_LEVEL", "debug")
+    door = {"host": "0.0.0.0", "api_key_file": tmp_path / "key", "allowed_hosts": None}
+    with started(settings.model_copy(update={"port": 0, "log_level": "debug", **door})) as child:
+        here = address(child).replace("0.0.0.0", "127.0.0.1")
+        with httpx.Client(base_url=here, trust_env=False) as client:
+            assert client.get("/healthz").status_code == 200
+            assert client.get("/dreams").status_code == 401
+            assert client.get("/dreams", headers=bearer(KEY[:-1])).status_code == 401
+            assert client.get("/dreams", headers=bearer(KEY)).json()["dreams"] == []
+        listed = subprocess.run(
+            ["ps", "-p", str(child.pid), "-o", "args="], capture_output=True, text=True, check=True
+        ).stdout
+        child.terminate()
+        _, said = child.communicate()
+
+    assert "-m api" in listed
+    assert KEY[:-1] not in listed + said
+
+
+def test_a_stranger_is_refused_before_the_upload_is_read(settings: Settings) -> None:
+    """Who asks first (Expect: 100-continue) sends nothing; who doesn't need not end to be told."""
+    closed = {"port": 0, "api_key": SecretStr(KEY)}
+    with started(settings.model_copy(update=closed)) as child:
+        host, _, port = address(child).removeprefix("http://").rpartition(":")
+        for first in (b"Expect: 100-continue\r\n", b""):
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(
+                    b"POST /dreams HTTP/1.1\r\nHost: localhost\r\n" + first + b"Content-Type: "
+                    b"multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\r\n"
+                )
+                answer = connection.makefile("rb").readline()
+                assert answer.startswith(b"HTTP/1.1 401"), first
+        whole = httpx.post(f"http://{host}:{port}/dreams", files={"image": bytes(5_000_000)})
+        assert whole.json()["code"] == "unauthorized"  # who sends it all is told, and not cut off
+
+
+@pytest.mark.parametrize(
+    ("trusted", "seen"),
+    [(None, "http"), ("10.0.0.0/8", "http"), ("10.0.0.0/8, 127.0.0.1", "https")],
+)
+def test_a_proxy_is_believed_only_where_it_is_named(
+    trusted: str | None, seen: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever uvicorn itself would believe; addresses that are shown are then right behind TLS."""
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    forwarded = {
+        "Host": "dream.example",
+        "Accept": "text/html",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-For": "203.0.113.7",
+    }
+    door = {"port": 0, "allowed_hosts": "dream.example", "trusted_proxies": trusted}
+    with started(settings.model_copy(update=door)) as child:
+        page = httpx.get(f"{address(child)}/", headers=forwarded, trust_env=False)
+
+    assert f"{seen}://dream.example/dreams" in page.text
+    assert "evil.example" not in page.text
+
+
+def test_a_page_elsewhere_can_do_nothing_with_a_running_service(
+    settings: Settings, encode: Callable[..., bytes]
+) -> None:
+    """By a name of its own that leads here, by a form that posts, by an <img> that looks."""
+    open_ = settings.model_copy(update={"port": 0, "allowed_hosts": None})
+    upload = {"image": ("a", encode())}
+    with (
+        started(open_) as child,
+        httpx.Client(base_url=address(child), trust_env=False) as client,
+    ):
+        rebound = client.post("/dreams", headers={"Host": "evil.example:8000"}, files=upload)
+        posted = client.post("/dreams", headers={"Origin": "https://evil.example"}, files=upload)
+        looked = client.get("/dreams", headers={"Sec-Fetch-Site": "cross-site"})
+
+        assert [answer.status_code for answer in (rebound, posted, looked)] == [421, 403, 403]
+        assert client.get("/dreams").json()["dreams"] == []
 
 
 def test_an_upload_over_the_limit_is_answered_before_it_is_read(settings: Settings) -> None:
@@ -139,7 +250,7 @@ def test_an_upload_over_the_limit_is_answered_before_it_is_read(settings: Settin
         host, _, port = address(child).removeprefix("http://").rpartition(":")
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(
-                b"POST /dreams HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                b"POST /dreams HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
                 b"Content-Type: multipart/form-data; boundary=x\r\n"
                 b"Content-Length: 99999999\r\n\r\n"
             )

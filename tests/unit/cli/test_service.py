@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.demo import own_settings
 from cli.errors import PortTaken
 from cli.up.service import claim_port, plans, url_of
+from jobs.errors import BadSetting
 from jobs.settings import Settings, load
 
 
@@ -46,6 +48,16 @@ def test_every_room_is_given_the_very_settings(settings: Settings) -> None:
     assert last.environment["DREAM_WORKER_SLOT"] == "1"
 
 
+def test_only_the_api_is_given_the_key(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker answers no one, and what it fetches weights with is none of our programs."""
+    monkeypatch.setenv("DREAM_API_KEY", "swordfish" * 3)
+
+    told = {room.name: room.environment for room in plans(load(data_dir=settings.data_dir))}
+
+    assert told["api"]["DREAM_API_KEY"] == "swordfish" * 3
+    assert "swordfish" not in f"{told['valkey']} {told['worker']}"
+
+
 def test_rooms_start_by_our_own_modules_whatever_folder_one_is_in(settings: Settings) -> None:
     """-P keeps the current folder out of Python's path."""
     assert [room.command[1:] for room in plans(settings)[:3]] == [
@@ -61,12 +73,34 @@ def test_an_address_of_ipv6_stands_in_brackets(settings: Settings) -> None:
     assert url_of(settings.model_copy(update={"host": "::1"})) == "http://[::1]:8123"
 
 
+def test_what_listens_everywhere_is_asked_on_loopback(settings: Settings) -> None:
+    """The supervisor's own question never leaves the machine."""
+    everywhere = [settings.model_copy(update={"host": host}) for host in ("0.0.0.0", "::")]
+
+    assert [url_of(each) for each in everywhere] == ["http://127.0.0.1:8123", "http://[::1]:8123"]
+
+
 def test_a_port_that_is_taken_is_refused_with_another_to_try() -> None:
     """Before anything has started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PortTaken, match=f"port {port} on 127.0.0.1 is taken"):
             claim_port("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_an_address_of_another_machine_is_no_taken_port(host: str) -> None:
+    """The sentence names the setting that is wrong."""
+    with pytest.raises(BadSetting, match=f"DREAM_HOST is '{host}': .*address of this machine"):
+        claim_port(host, 0)
+
+
+def test_the_demo_has_no_door_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks itself, on loopback, and knows no key to send."""
+    monkeypatch.setenv("DREAM_API_KEY", "x")
+    monkeypatch.setenv("DREAM_PUBLISH", "0.0.0.0")
+
+    assert own_settings(Path(), "cpu").check_host().key() is None
 
 
 def test_port_zero_is_a_free_one() -> None:

@@ -1,4 +1,5 @@
 import pytest
+from pydantic import SecretStr
 
 from jobs.errors import BadSetting
 from jobs.settings import Settings, environment, load
@@ -38,10 +39,13 @@ def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "dreams.example"])
-def test_a_host_that_others_can_reach_is_refused(host: str) -> None:
-    """There are no keys yet, so the door stays on this machine."""
-    with pytest.raises(BadSetting, match=rf"DREAM_HOST is '{host}'.*127\.0\.0\.1"):
+def test_a_host_that_others_can_reach_needs_a_key(host: str) -> None:
+    """The sentence makes one, and names the other way out."""
+    with pytest.raises(BadSetting, match=rf"DREAM_HOST is '{host}'.*127\.0\.0\.1") as caught:
         Settings(host=host).check_host()
+
+    assert "openssl rand -base64 32" in str(caught.value)
+    Settings(host=host, api_key=SecretStr("x" * 16)).check_host()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.9.10"])
@@ -54,15 +58,22 @@ def test_a_container_is_judged_by_where_its_port_is_published() -> None:
     """Inside it every address must be listened on; only compose knows where that leads."""
     Settings(host="0.0.0.0", publish="127.0.0.1").check_host()
 
-    with pytest.raises(BadSetting, match=r"DREAM_PUBLISH is '0\.0\.0\.0'"):
-        Settings(host="0.0.0.0", publish="0.0.0.0").check_host()
+    for elsewhere in ("0.0.0.0", "::", "192.168.1.7", "box.local"):
+        with pytest.raises(BadSetting, match=f"DREAM_PUBLISH is '{elsewhere}'"):
+            Settings(host="0.0.0.0", publish=elsewhere).check_host()
 
 
 def test_a_child_started_with_the_environment_has_the_same_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What `dream up` was told by options reaches API and workers, secrets too."""
-    settings = load(port=9001, redis_url="redis://:swordfish@queue:6379/2", device="cuda:1")
+    settings = load(
+        port=9001,
+        redis_url="redis://:swordfish@queue:6379/2",
+        device="cuda:1",
+        api_key="swordfish" * 3,
+        allowed_hosts="a.example, b.example",
+    )
 
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)

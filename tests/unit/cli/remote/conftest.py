@@ -25,7 +25,7 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], list[httpx.R
             return answers[f"{request.method} {request.url.raw_path.decode()}"].pop(0)
 
         transport = httpx.MockTransport(answer)
-        monkeypatch.setattr(address, "Service", lambda url: Service(url, transport))
+        monkeypatch.setattr(address, "Service", lambda url, key: Service(url, transport, key))
         return asked
 
     return serve

@@ -304,6 +304,48 @@ def test_the_address_may_come_from_the_environment(
     assert "http://127.0.0.1:1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_the_key_of_the_environment_goes_with_every_request(
+    in_a_file: bool,
+    serving: Serving,
+    document: Document,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The service's own variables; it is no option, which a list of processes would show."""
+    (tmp_path / "key").write_text("correct-horse-battery\n")
+    given = ("_FILE", f"{tmp_path / 'key'}") if in_a_file else ("", "correct-horse-battery")
+    monkeypatch.setenv(f"DREAM_API_KEY{given[0]}", given[1])
+    asked = serving({"GET /dreams/X": [document("X", "running")]})
+
+    assert run(["get", "X"]) == 0
+
+    assert [sent.headers["authorization"] for sent in asked] == ["Bearer correct-horse-battery"]
+
+
+def test_without_a_key_none_is_sent(
+    serving: Serving, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open service needs none."""
+    monkeypatch.delenv("DREAM_API_KEY", raising=False)
+    asked = serving({"GET /dreams/X": [document("X", "running")]})
+
+    assert run(["get", "X"]) == 0
+
+    assert "authorization" not in asked[0].headers
+
+
+def test_a_key_that_is_none_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Nothing is asked with half a key, and it isn't repeated."""
+    monkeypatch.setenv("DREAM_API_KEY", "swordfish")
+
+    assert run(["ls"]) == 1
+
+    said = capsys.readouterr().err
+    assert said.startswith("dream: DREAM_API_KEY is '…': the key has 9 characters")
+    assert "swordfish" not in said
+
+
 @pytest.mark.parametrize("wrong", [["-n", "0"], ["--status", "lost"], ["--before"]])
 def test_wrong_usage_is_2(wrong: list[str]) -> None:
     """Before anything is asked."""
