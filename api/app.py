@@ -7,7 +7,9 @@ from functools import partial
 from fastapi import Depends, FastAPI
 
 from api import dreams, health, home, models, problems, queue
+from api.access import Access
 from api.dependencies import Room, known_parameters_only
+from api.metrics import Metrics
 from api.middleware import Manners
 from api.openapi import describe
 from api.readiness import Probe
@@ -39,9 +41,12 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         dependencies=[Depends(known_parameters_only)],
     )
-    app.state.room = Room(settings, ledger, Probe.of(settings))
+    probe = Probe.of(settings)
+    seen = Metrics(probe.ledger)
+    app.state.room = Room(settings, ledger, probe, seen)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.add_middleware(Manners)
+    app.add_middleware(Access, metrics=seen)  # the last one added is the outermost
     problems.install(app)
     for room in (dreams, queue, models, health, home):
         app.include_router(room.router)

@@ -45,6 +45,7 @@ LINKS: Final = {
     "queue": "/queue",
     "models": "/models",
     "ready": "/readyz",
+    "metrics": "/metrics",
 }
 
 

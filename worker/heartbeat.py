@@ -12,8 +12,10 @@ import redis
 from dream_core.errors import DreamError, Stale
 from dream_core.weights import PullProgress
 from jobs.claim import Claim
-from jobs.presence import RENEWED_EVERY_S, Presence, announce, withdraw
+from jobs.logs import bound
+from jobs.presence import RENEWED_EVERY_S, Memory, Presence, announce, withdraw
 from jobs.scripts import Scripts
+from worker.memory import measure
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +38,14 @@ class Heartbeat:
         self._clock = clock
         self._claim: Claim | None = None
         self._ended = threading.Event()
+        self._memory = Memory()
         self._told_at = clock()
         self._silent = False
         self._thread = threading.Thread(target=self._beat_on, daemon=True, name="heartbeat")
 
     def start(self) -> None:
         """Say that the worker is there, now and every 5 s."""
-        self.tell()
+        self.beat()
         self._thread.start()
 
     def stop(self) -> None:
@@ -54,7 +57,7 @@ class Heartbeat:
         """Say what has changed, at once."""
         self.presence = self.presence.model_copy(update=changes)
         self._told_at = self._clock()
-        self._quietly(lambda: announce(self._scripts, self.presence))
+        self._announce()
 
     def pulling(self, progress: PullProgress) -> None:
         """Say how far a pull of weights is, twice a second at most."""
@@ -90,14 +93,22 @@ class Heartbeat:
         """Put the job that runs back in its queue, from another thread than its own."""
         claim = self._claim
         if claim is not None:
-            self._quietly(claim.give_back)
+            with bound(**claim.known_as):
+                self._quietly(claim.give_back)
 
     def beat(self) -> None:
         """Renew presence and lease once."""
         claim = self._claim
-        self._quietly(lambda: announce(self._scripts, self.presence))
+        # Not a part of `presence`: that is the other thread's, which tells what it does.
+        self._memory = measure(self.presence.device)
+        self._announce()
         if claim is not None:
-            self._quietly(claim.renew)
+            with bound(**claim.known_as):
+                self._quietly(claim.renew)
+
+    def _announce(self) -> None:
+        said = self.presence.model_copy(update={"memory": self._memory})
+        self._quietly(lambda: announce(self._scripts, said))
 
     def _beat_on(self) -> None:
         while not self._ended.wait(RENEWED_EVERY_S):
