@@ -13,7 +13,7 @@ from dream_core.errors import DreamError, Stale
 from dream_core.weights import PullProgress
 from jobs.claim import Claim
 from jobs.logs import bound
-from jobs.presence import RENEWED_EVERY_S, Memory, Presence, announce, withdraw
+from jobs.presence import RENEWED_EVERY_S, Presence, announce, withdraw
 from jobs.scripts import Scripts
 from worker.memory import measure
 
@@ -38,7 +38,6 @@ class Heartbeat:
         self._clock = clock
         self._claim: Claim | None = None
         self._ended = threading.Event()
-        self._memory = Memory()
         self._told_at = clock()
         self._silent = False
         self._thread = threading.Thread(target=self._beat_on, daemon=True, name="heartbeat")
@@ -99,15 +98,14 @@ class Heartbeat:
     def beat(self) -> None:
         """Renew presence and lease once."""
         claim = self._claim
-        # Not a part of `presence`: that is the other thread's, which tells what it does.
-        self._memory = measure(self.presence.device)
         self._announce()
         if claim is not None:
             with bound(**claim.known_as):
                 self._quietly(claim.renew)
 
     def _announce(self) -> None:
-        said = self.presence.model_copy(update={"memory": self._memory})
+        # Not kept in `presence`: two threads announce, and one of them says what it does.
+        said = self.presence.model_copy(update={"memory": measure(self.presence.device)})
         self._quietly(lambda: announce(self._scripts, said))
 
     def _beat_on(self) -> None:

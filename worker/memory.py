@@ -2,19 +2,23 @@
 
 import logging
 
-from dream_core.executors.memory import free_bytes, process_bytes, total_bytes
 from jobs.presence import Memory
 
 log = logging.getLogger(__name__)
 
 
 def measure(device: str | None) -> Memory:
-    """Return what there is now; `device` is None before the worker has taken one."""
-    gpu = device if device and device.startswith("cuda") else None
+    """Return what there is now; nothing before the worker has taken a device."""
+    if device is None:
+        return Memory()
+    # By now torch is loaded; a worker that starts has said so before those seconds.
+    from dream_core.executors.memory import free_bytes, process_bytes, total_bytes
+
+    gpu = device.startswith("cuda")
     try:
-        gpu_free, gpu_total = (free_bytes(gpu), total_bytes(gpu)) if gpu else (None, None)
+        gpu_free, gpu_total = (free_bytes(device), total_bytes(device)) if gpu else (None, None)
     except RuntimeError as error:  # a GPU that is lost: its dream finds out by itself
-        log.debug("the memory of %s is unknown: %s", gpu, error)
+        log.debug("the memory of %s is unknown: %s", device, error)
         gpu_free = gpu_total = None
     return Memory(
         process_bytes=process_bytes(),

@@ -113,14 +113,14 @@ def test_every_line_is_an_object_and_those_of_a_job_name_it_and_its_request(
     assert "ValidationError" in traceback["traceback"]
 
 
-def test_counters_outlive_a_worker_that_is_killed_in_mid_dream(
+def test_counters_outlive_a_worker_that_stops_in_mid_dream(
     settings: Settings, api: TestClient, post: Post, until: Until, tmp_path: Path, ledger
 ) -> None:
-    """Each iteration once, though some ran twice; nothing goes down; the end counts once."""
+    """Each iteration once, by whichever worker; nothing goes down; the end counts once."""
     job = post("r", iterations="400", save_every="400")
     with working(settings, tmp_path / "first.log") as first:
         until(job, lambda job: job.progress.iteration > 2)
-        first.kill()
+        first.terminate()
         first.wait()
     before = told(api, "dream_iterations_total", model="thin")
     reached = ledger.get(job).progress.iteration
