@@ -9,8 +9,10 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from api import dreams, health, home, models, problems, queue
+from api.access import Access
 from api.dependencies import Room, known_parameters_only
 from api.door import Door
+from api.metrics import Metrics
 from api.middleware import Manners
 from api.openapi import describe
 from api.readiness import Probe
@@ -47,7 +49,9 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         dependencies=[Depends(known_parameters_only)],
     )
-    app.state.room = Room(settings, ledger, Probe.of(settings))
+    probe = Probe.of(settings)
+    seen = Metrics(probe.ledger)
+    app.state.room = Room(settings, ledger, probe, seen)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     # From the inside out. A page elsewhere that may ask learns also why it is refused.
     app.add_middleware(
@@ -66,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_private_network=True,  # who named the page has let it in
         )
     app.add_middleware(Manners)
+    app.add_middleware(Access, metrics=seen)  # the last one added is the outermost
     problems.install(app)
     for room in (dreams, queue, models, health, home):
         app.include_router(room.router)

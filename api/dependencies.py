@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api import form, intake
 from api.errors import NoSuchModel, UnknownParameter
+from api.metrics import Metrics
 from api.readiness import Probe
 from api.terms import Deadline, More, Nothing, Terms, read_terms
 from dream_core.catalogue import Catalogue
@@ -34,6 +35,7 @@ class Room:
     settings: Settings
     ledger: Ledger
     probe: Probe
+    metrics: Metrics
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS_AT_ONCE))
     # A picture of 40 megapixels takes half a gigabyte while it is decoded: one at a time.
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

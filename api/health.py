@@ -1,16 +1,23 @@
-"""Health: alive, and ready to dream at once."""
+"""Health: alive, ready to dream at once, and all figures."""
 
-from typing import Literal
+from typing import Final, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from api import readiness
 from api.dependencies import CatalogueDep, RoomDep
 from api.errors import NotReady
-from api.openapi import problems
+from api.openapi import Responses, problems
 
 router = APIRouter(tags=["service"])
+METRICS: Final[Responses] = {
+    200: {
+        "description": "In Prometheus' text format.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
 
 
 class Alive(BaseModel):
@@ -40,3 +47,9 @@ def readyz(room: RoomDep, catalogue: CatalogueDep) -> Ready:
     if failed:
         raise NotReady(failed)
     return Ready(checks={name: said for name, (_, said) in checks.items()})
+
+
+@router.get("/metrics", response_class=Response, responses={**METRICS, **problems()})
+def read_metrics(room: RoomDep) -> Response:
+    """Tell what the service does and did, as Prometheus reads it, and whether Redis answers."""
+    return Response(room.metrics.page(), media_type=CONTENT_TYPE_LATEST)

@@ -47,6 +47,7 @@ LINKS: Final = {
     "queue": "/queue",
     "models": "/models",
     "ready": "/readyz",
+    "metrics": "/metrics",
 }
 
 

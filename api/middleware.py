@@ -43,4 +43,8 @@ class Manners:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET"} if head else scope, receive, mannered)
+        asked = {**scope, "method": "GET"} if head else scope
+        try:
+            await self.app(asked, receive, mannered)
+        finally:
+            scope.setdefault("route", asked.get("route"))  # for the log, which is further out

@@ -12,13 +12,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from api import errors as ours
+from api.access import REQUEST_ID
 from api.middleware import HEADERS
 from dream_core import errors as core
 from dream_core.errors import DreamError, FieldFault, Stale, Wait, shown
 from dream_core.picture import errors as pictures
 from jobs import errors as jobs
+from jobs import logs
 
 MEDIA_TYPE: Final = "application/problem+json"
 LONGEST_ALLOWED: Final = 100  # names in one list
@@ -71,6 +74,25 @@ class ProblemDocument(BaseModel):
     code: str = Field(description="stable; for programs")
     detail: str = Field(description="one sentence for people: the value, the limit, the way out")
     errors: list[Fault]
+    request: str | None = Field(
+        None, description="id of the request, as in `X-Request-ID` and the service's log"
+    )
+
+
+class ProblemResponse(JSONResponse):
+    """A problem on its way out: the log of its request names the code, and metrics count it."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, document: ProblemDocument, headers: Mapping[str, str]) -> None:
+        """Answer with `document`."""
+        super().__init__(document.model_dump(), document.status, headers)
+        self._code = document.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        logs.bind(problem=self._code)
+        await super().__call__(scope, receive, send)
 
 
 class ProblemKind(BaseModel):
@@ -154,10 +176,9 @@ def answer(
         code=code,
         detail=_sendable(detail),
         errors=[_fault(fault) for fault in faults],
+        request=logs.bound_now().get("request"),
     )
-    return JSONResponse(
-        document.model_dump(), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
-    )
+    return ProblemResponse(document, headers or {})
 
 
 def of(error: DreamError) -> JSONResponse:
@@ -201,9 +222,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def internal(_: Request, __: Exception) -> JSONResponse:
         # The server logs the traceback, once; the user gets none.
-        detail = "something went wrong here, not with what you sent; the server's log says what"
+        detail = (
+            "something went wrong here, not with what you sent; the server's log says what, "
+            "under this request's id"
+        )
         # Starlette answers this one outside of all middleware.
-        return answer(500, DreamError.code, DreamError.title, detail, headers=HEADERS)
+        headers = {**HEADERS, REQUEST_ID: logs.bound_now().get("request", "")}
+        return answer(500, DreamError.code, DreamError.title, detail, headers=headers)
 
 
 _PLAIN: Final[Mapping[int, str]] = {

@@ -36,10 +36,12 @@ class Claim:
         *,
         deliver: Callable[[], None],
         remember: Callable[[], None],
+        request: str | None = None,
     ) -> None:
         """Begin as the holder of `fence`, NUMBER-TOKEN.
 
-        `deliver` sends the job to its queue, `remember` writes its ending to disk.
+        `deliver` sends the job to its queue, `remember` writes its ending to disk; `request` is the
+        id of the HTTP request that made the job.
         """
         self.job = job
         self.fence = fence
@@ -49,6 +51,8 @@ class Claim:
         self._store = store
         self._deliver = deliver
         self._remember = remember
+        # What every line of a log says while the job runs.
+        self.known_as = {"job": job.id, **({"request": request} if request else {})}
 
     def begin(self, run: Run) -> None:
         """Record how the dream is run."""

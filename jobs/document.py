@@ -17,6 +17,7 @@ def fields(order: Order) -> list[str | int]:
         "owner": order.owner,
         "parent": order.parent or "",
         "begins_at": order.begins_at,
+        "request": order.request or "",
         "spec": json.dumps(order.spec),
         "source": order.source.model_dump_json(),
         "created_at": milliseconds(order.created_at),

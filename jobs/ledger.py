@@ -18,7 +18,7 @@ from ulid import ULID
 
 from dream_core.errors import DreamError
 from dream_core.spec import DreamSpec
-from jobs import document
+from jobs import document, logs
 from jobs.backlog import QueueState
 from jobs.claim import LEASE_S, Claim
 from jobs.disk import Footprint, largest_png
@@ -29,6 +29,7 @@ from jobs.errors import (
     UnknownDream,
     UnknownFrame,
 )
+from jobs.figures import Figures
 from jobs.limits import Limits
 from jobs.presence import Presence, workers
 from jobs.record import Ending, Frame, Job, Order, QueueName, Status
@@ -137,6 +138,7 @@ class Ledger:
             queue=request.queue,
             parent=request.parent,
             begins_at=request.begins_at,
+            request=logs.bound_now().get("request"),
             spec=request.spec,
             created_at=ulid.datetime,
             expires_at=None if timeout_s is None else ulid.datetime + timedelta(seconds=timeout_s),
@@ -163,7 +165,9 @@ class Ledger:
             # now a record without a folder and without a message, and the reaper removes it.
             self._store.discard(order.id)
             raise
-        self.deliver(order.id, order.queue)
+        with logs.bound(job=order.id):
+            log.info("dream accepted into %s", order.queue)
+            self.deliver(order.id, order.queue)
         return self.get(order.id)
 
     def _admit(self, takes: Footprint) -> None:
@@ -267,7 +271,7 @@ class Ledger:
         taken = self._scripts.run("claim", job_id, token, worker, LEASE_S * 1000)
         if not taken:
             return None
-        fence, queue = taken
+        fence, queue, request = taken
         return Claim(
             self.get(job_id),
             fence,
@@ -275,6 +279,7 @@ class Ledger:
             self._store,
             deliver=partial(self.deliver, job_id, queue, ahead=True),
             remember=partial(self.remember, job_id),
+            request=request,
         )
 
     def cancel(self, job_id: str) -> Job:
@@ -324,6 +329,10 @@ class Ledger:
     def queue(self) -> QueueState:
         """Return what waits and runs now."""
         return QueueState.of(self._scripts.run("queue", ""), self.workers())
+
+    def figures(self) -> Figures:
+        """Return what was done and is being done, by one cheap read."""
+        return Figures.of(self._scripts.run("figures", ""))
 
     def remember(self, job_id: str) -> None:
         """Write to disk how a job ended, so that a lost ledger doesn't run it again.

@@ -14,6 +14,18 @@ _NAMES = "workers"  # a set, as asking for keys by pattern walks through all of 
 State = Literal["starting", "pulling", "idle", "dreaming", "disk-full", "stopping"]
 
 
+class Memory(BaseModel):
+    """What a worker's process takes, and what its host and its GPU have; null where unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    process_bytes: int | None = None
+    host_free_bytes: int | None = None
+    host_total_bytes: int | None = None
+    gpu_free_bytes: int | None = None
+    gpu_total_bytes: int | None = None
+
+
 class Presence(BaseModel):
     """One worker as it is now."""
 
@@ -31,6 +43,7 @@ class Presence(BaseModel):
     job: str | None = None
     problem: str | None = None  # why the weights could not be had
     versions: dict[str, str] = {}
+    memory: Memory = Memory()
 
     @property
     def name(self) -> str:

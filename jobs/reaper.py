@@ -14,6 +14,7 @@ from dream_core.errors import DreamError
 from jobs.claim import LEASE_S
 from jobs.errors import DeadlinePassed, UnknownDream
 from jobs.ledger import Ledger
+from jobs.logs import bound
 from jobs.presence import RENEWED_EVERY_S
 from jobs.queue import lists
 from jobs.record import QUEUES, Job, Problem, Status
@@ -105,9 +106,11 @@ class Reaper:
         for job_id in unsent:
             self._drop_if_refused(job_id)
         for job_id in dict.fromkeys([*unsent, *late, *self._unheard()]):
-            self._look_after(job_id)
+            with bound(job=job_id):
+                self._look_after(job_id)
         for job_id in ended:
-            self._ledger.remember(job_id)
+            with bound(job=job_id):
+                self._ledger.remember(job_id)
 
     def _look_after(self, job_id: str) -> None:
         """Move one job that nobody looks after, or send it again."""

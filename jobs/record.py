@@ -138,6 +138,7 @@ class Order(_Part):
     queue: QueueName
     parent: str | None = None
     begins_at: int = Field(0, description="iteration of the parent's state that it goes on from")
+    request: str | None = Field(None, description="id of the request that asked for it; for logs")
     spec: dict[str, Any]
     source: Source | None = Field(None, description="known once it is stored")
     created_at: Moment

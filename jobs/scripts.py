@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from threading import Event
-from typing import Any
+from typing import Any, Final
 
 import redis
 from redis.commands.core import Script
@@ -18,6 +18,13 @@ log = logging.getLogger(__name__)
 TRIED_AGAIN_AFTER_S = 1.0
 PROBE_KEY = "readyz"  # written for a millisecond
 EVENTS_KEPT = 10_000  # a job of 10,000 iterations rolls over; an event is about 100 bytes
+# Upper bounds of histograms, in seconds. A worker takes a job in 0.3 s when it is free, and a dream
+# lasts from seconds (a GPU, 512 pixels) to an hour (a CPU, thousands of iterations).
+WAIT_BOUNDS: Final = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14_400)
+RUN_BOUNDS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14_400)
+# Of each queue so many are looked at for the oldest. Only a job that was given back, or that a
+# Redis had forgotten, isn't in the order in which it came.
+LOOKED_AT: Final = 100
 
 # A full Redis refuses new jobs; those it has go on and end, or it could never empty.
 _REFUSED_WHEN_FULL = {"accept"}
@@ -36,7 +43,9 @@ def source(name: str) -> str:
             "#!lua" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom",
             f"local MOVES = {{{moves}}}",
             f"local QUEUES = {{{', '.join(repr(queue) for queue in QUEUES)}}}",
-            f"local EVENTS_KEPT = {EVENTS_KEPT}",
+            f"local EVENTS_KEPT, LOOKED_AT = {EVENTS_KEPT}, {LOOKED_AT}",
+            f"local WAIT_BOUNDS = {{{', '.join(map(str, WAIT_BOUNDS))}}}",
+            f"local RUN_BOUNDS = {{{', '.join(map(str, RUN_BOUNDS))}}}",
             (folder / "prelude.lua").read_text(),
             (folder / f"{name}.lua").read_text(),
         )

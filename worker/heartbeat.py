@@ -12,8 +12,10 @@ import redis
 from dream_core.errors import DreamError, Stale
 from dream_core.weights import PullProgress
 from jobs.claim import Claim
+from jobs.logs import bound
 from jobs.presence import RENEWED_EVERY_S, Presence, announce, withdraw
 from jobs.scripts import Scripts
+from worker.memory import measure
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class Heartbeat:
 
     def start(self) -> None:
         """Say that the worker is there, now and every 5 s."""
-        self.tell()
+        self.beat()
         self._thread.start()
 
     def stop(self) -> None:
@@ -54,7 +56,7 @@ class Heartbeat:
         """Say what has changed, at once."""
         self.presence = self.presence.model_copy(update=changes)
         self._told_at = self._clock()
-        self._quietly(lambda: announce(self._scripts, self.presence))
+        self._announce()
 
     def pulling(self, progress: PullProgress) -> None:
         """Say how far a pull of weights is, twice a second at most."""
@@ -90,14 +92,21 @@ class Heartbeat:
         """Put the job that runs back in its queue, from another thread than its own."""
         claim = self._claim
         if claim is not None:
-            self._quietly(claim.give_back)
+            with bound(**claim.known_as):
+                self._quietly(claim.give_back)
 
     def beat(self) -> None:
         """Renew presence and lease once."""
         claim = self._claim
-        self._quietly(lambda: announce(self._scripts, self.presence))
+        self._announce()
         if claim is not None:
-            self._quietly(claim.renew)
+            with bound(**claim.known_as):
+                self._quietly(claim.renew)
+
+    def _announce(self) -> None:
+        # Not kept in `presence`: two threads announce, and one of them says what it does.
+        said = self.presence.model_copy(update={"memory": measure(self.presence.device)})
+        self._quietly(lambda: announce(self._scripts, said))
 
     def _beat_on(self) -> None:
         while not self._ended.wait(RENEWED_EVERY_S):

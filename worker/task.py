@@ -23,9 +23,15 @@ def add_task(app: Celery, ledger: Ledger, dreamer: Dreamer, heartbeat: Heartbeat
             log.error("a message of another version was left: %s", message)
             return
         with bound(job=message["id"]):
-            claim = ledger.claim(message["id"], heartbeat.presence.name)
-            if claim is None:
-                log.info("nothing to do: the job isn't queued any more")
-                return
-            with heartbeat.dreaming(claim):
-                dreamer.run(claim)
+            try:
+                run(message["id"])
+            except Exception:  # here, where the job's id is still known
+                log.exception("dream left by a fault of ours: it goes on when its lease is over")
+
+    def run(job_id: str) -> None:
+        claim = ledger.claim(job_id, heartbeat.presence.name)
+        if claim is None:
+            log.info("nothing to do: the job isn't queued any more")
+            return
+        with bound(**claim.known_as), heartbeat.dreaming(claim):
+            dreamer.run(claim)

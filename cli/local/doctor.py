@@ -1,19 +1,22 @@
 """`dream doctor`: what this machine has for dreaming, and what to do about what it lacks."""
 
+import json
 import os
 import platform
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
 import redis
 
 from cli.errors import PortTaken
+from cli.local import engine_room
+from cli.local.finding import Finding
 from cli.up.service import claim_port, url_of
 from dream_core.catalogue import Catalogue
 from dream_core.errors import DreamError
@@ -23,71 +26,32 @@ from jobs.valkey import binary, socket_path
 
 LEAST_MEMORY = 2 * 10**9  # a dream at 512 × 384 peaks at 1 GB, beside what torch itself takes
 LEAST_DISK = 2 * 10**9
+LEAST_REDIS = 7
 CLOCK_APART_S = 5.0
 MADE = 2026  # a clock that shows an earlier year was never set
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    name: str
-    said: str
-    fix: str = ""  # what to do; empty where all is well
-
-    def __str__(self) -> str:
-        """Return the line, or two, that a person reads."""
-        line = f"{'!!' if self.fix else 'ok'}  {self.name:<8} {self.said}"
-        return f"{line}\n             → {self.fix}" if self.fix else line
-
-
 @click.command()
-def doctor() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def doctor(as_json: bool) -> None:
     """Check what dreaming needs here: each line is ok, or says what to do.
 
     Exit status 0 when all is well, 1 when anything is not.
     """
     settings = load()
-    broken = 0
-    for look in LOOKS:
-        for finding in look(settings):
-            click.echo(str(finding))
-            broken += bool(finding.fix)
-    if broken:
+    found = []
+    for finding in (finding for look in LOOKS for finding in look(settings)):
+        found.append(finding)
+        if not as_json:
+            click.echo(str(finding))  # at once: a checksum takes a moment
+    if as_json:
+        click.echo(json.dumps([each.document for each in found], indent=2, ensure_ascii=False))
+    if any(finding.fix for finding in found):
         raise click.exceptions.Exit(1)
 
 
 def _python(_: Settings) -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}")
-
-
-def _torch(settings: Settings) -> Iterator[Finding]:
-    try:
-        import torch
-    except ImportError as error:
-        yield Finding("torch", f"can't be imported: {error}", "run `make install`")
-        return
-    kernels = torch.backends.cpu.get_cpu_capability()
-    yield Finding(
-        "torch", f"{torch.__version__}, {kernels} kernels, {torch.get_num_threads()} threads"
-    )
-    from dream_core.executors.device import resolve_device
-
-    try:
-        device = resolve_device(settings.device)
-    except DreamError as error:
-        yield Finding("device", str(error), "set DREAM_DEVICE, or mend the driver (`nvidia-smi`)")
-        return
-    if device.type != "cuda":
-        yield Finding("device", f"{device}")
-        return
-    major, minor = torch.cuda.get_device_capability(device)
-    free, total = torch.cuda.mem_get_info(device)
-    yield Finding(
-        "device",
-        f"{torch.cuda.get_device_name(device)}, compute capability {major}.{minor}, "
-        f"CUDA {torch.version.cuda}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free",
-    )
 
 
 def _memory(_: Settings) -> Iterator[Finding]:
@@ -102,17 +66,17 @@ def _memory(_: Settings) -> Iterator[Finding]:
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
-    for name, folder, variable in (
-        ("data", settings.data_dir, "DREAM_DATA_DIR"),
-        ("models", Catalogue.load().folder, "DREAM_MODEL_DIR"),
+    for name, folder, variable, least in (
+        ("data", settings.data_dir, "DREAM_DATA_DIR", max(LEAST_DISK, settings.min_free_disk)),
+        ("models", Catalogue.load().folder, "DREAM_MODEL_DIR", LEAST_DISK),
     ):
         there = next(each for each in (folder, *folder.parents) if each.exists())
         free = shutil.disk_usage(there).free
         fix = ""
         if not os.access(there, os.W_OK | os.X_OK):
             fix = f"give yourself write access to {there}, or set {variable}"
-        elif free < LEAST_DISK:
-            fix = f"free some space there, or set {variable}"
+        elif free < least:
+            fix = f"{least / 1e9:,.1f} GB are needed: free space there, or set {variable}"
         yield Finding(name, f"{free / 1e9:.1f} GB free in {folder}", fix)
 
 
@@ -142,17 +106,32 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     client = connect(settings)
     where = shown_url(settings)
     try:
-        version = client.info("server")["redis_version"]
-        policy = client.config_get("maxmemory-policy")["maxmemory-policy"]
+        told = client.info()  # all by INFO: who rents a Redis may not be let at its CONFIG
         seconds, micros = client.time()
     except redis.RedisError as error:
         yield Finding("redis", f"{where}: {error}", "start it, or set DREAM_REDIS_URL")
         return
-    fix = "" if policy == "noeviction" else "set `maxmemory-policy noeviction`: it may forget jobs"
-    yield Finding("redis", f"{version} at {where}, {policy}", fix)
+    policy, aof = told.get("maxmemory_policy"), "AOF" if told.get("aof_enabled") else "no AOF"
+    yield Finding(
+        "redis", f"{told['redis_version']} at {where}, {policy}, {aof}", "; ".join(_amiss(told))
+    )
     apart = abs(time.time() - seconds - micros / 1e6)
     if apart > CLOCK_APART_S:
         yield Finding("clock", f"{apart:.0f} s from that of Redis", "switch on time sync (NTP)")
+
+
+def _amiss(told: dict[str, Any]) -> Iterator[str]:
+    """Go through what a Redis is to be set to, before a ledger is trusted to it."""
+    if int(told["redis_version"].split(".")[0]) < LEAST_REDIS:
+        yield f"take version {LEAST_REDIS} or later: the ledger's scripts need it"
+    if told.get("maxmemory_policy") != "noeviction":
+        yield "set `maxmemory-policy noeviction`: it may forget jobs"
+    if not told.get("aof_enabled"):
+        yield "set `appendonly yes` and `appendfsync everysec`: a crash costs more than a second"
+    elif told.get("aof_last_write_status") != "ok":
+        yield "give its append-only file room: its last write failed"
+    if told.get("role") != "master":
+        yield "name the primary: a replica takes no dreams"
 
 
 def _port(settings: Settings) -> Iterator[Finding]:
@@ -188,7 +167,7 @@ def _command(_: Settings) -> Iterator[Finding]:
 LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _command,
     _python,
-    _torch,
+    engine_room.look,
     _memory,
     _disk,
     _weights,

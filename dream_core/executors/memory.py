@@ -1,5 +1,6 @@
 """Memory: whether an error means that there was too little, and how much there is."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ _LIMITS = (
     ("memory.max", "memory.current"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
+_STATM = Path("/proc/self/statm")
 
 
 def ran_out(error: BaseException) -> bool:
@@ -36,6 +38,24 @@ def free_bytes(device: str) -> int | None:
     return _host_bytes(_MEMINFO, _groups(_OWN, _CGROUP))
 
 
+def total_bytes(device: str) -> int | None:
+    """Return what a device has in all, None where nobody tells."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[1])
+    return _host_total(_MEMINFO, _groups(_OWN, _CGROUP))
+
+
+def process_bytes() -> int | None:
+    """Return what this process holds of the host's memory, None where the system doesn't tell."""
+    try:
+        pages = int(_STATM.read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def predicted_bytes(model: Model, spec: DreamSpec, height: int, width: int) -> int:
     """Return what a dream at (height, width) needs beside its network, by a rule of thumb.
 
@@ -52,10 +72,8 @@ def predicted_bytes(model: Model, spec: DreamSpec, height: int, width: int) -> i
 
 def _host_bytes(meminfo: Path, groups: Iterable[Path]) -> int | None:
     """Return what the host has left, or a container or service of it where that is less."""
-    try:
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        left = int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
+    left = _meminfo(meminfo, "MemAvailable")
+    if left is None:
         return None
     for group in groups:
         for limit, used in _LIMITS:
@@ -63,6 +81,27 @@ def _host_bytes(meminfo: Path, groups: Iterable[Path]) -> int | None:
                 room = int((group / limit).read_text()) - int((group / used).read_text())
                 left = min(left, max(room, 0))
     return left
+
+
+def _host_total(meminfo: Path, groups: Iterable[Path]) -> int | None:
+    """Return what the host has, or what a container or service may take where that is less."""
+    total = _meminfo(meminfo, "MemTotal")
+    if total is None:
+        return None
+    for group in groups:
+        for limit, _ in _LIMITS:
+            with suppress(OSError, ValueError):
+                total = min(total, int((group / limit).read_text()))
+    return total
+
+
+def _meminfo(meminfo: Path, name: str) -> int | None:
+    """Return a line of Linux' own account of its memory, in bytes."""
+    try:
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return int(lines[name].split()[0]) * 1024
+    except (OSError, KeyError):
+        return None
 
 
 def _groups(own: Path, root: Path) -> Iterator[Path]:

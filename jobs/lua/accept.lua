@@ -10,4 +10,5 @@ redis.call('ZADD', 'dreams:all', 0, id)
 expect_end()
 enqueue(false)
 changed('queued')
+count(1, 'accepted', ARGV[2])
 return false

@@ -1,6 +1,7 @@
 -- Comes before every script: names of keys, and the only ways in which a record changes.
 -- Keys are built from the id, so a Redis Cluster won't do; one server is all a stack needs.
--- MOVES, QUEUES and EVENTS_KEPT are put in front of this by jobs/scripts.py.
+-- MOVES, QUEUES, EVENTS_KEPT and the bounds of histograms are put in front of this by
+-- jobs/scripts.py.
 local STARTS_KEPT = 20 -- of which the pace is reckoned
 
 local id = ARGV[1]
@@ -33,6 +34,42 @@ local function raise_after_restart()
   local time = redis.call('TIME')
   local seq = math.max(tonumber(get('seq') or 0), time[1] * 1000000 + time[2])
   redis.call('HSET', record, 'life', present, 'seq', seq)
+end
+
+-- Raise a counter: what it counts, then its labels. Only where a move is made, so that a call
+-- that comes twice, or from a worker that lost its fence, counts nothing.
+local function count(by, ...)
+  redis.call('HINCRBY', 'figures', table.concat({...}, '\t'), by)
+end
+
+-- Put so many milliseconds into a histogram: bounds in seconds, then what it is of, and its labels.
+local function observe(ms, bounds, ...)
+  local bucket = 1
+  while bounds[bucket] and ms > bounds[bucket] * 1000 do bucket = bucket + 1 end
+  local name = table.concat({...}, '\t')
+  count(1, name, bucket)
+  count(ms, name, 'ms')
+end
+
+-- A member of a field that holds JSON; `fallback` where there is none of its type. What is only
+-- counted may not break a move.
+local function member(field, name, fallback)
+  local fine, value = pcall(function() return cjson.decode(get(field))[name] end)
+  return fine and type(value) == type(fallback) and value or fallback
+end
+
+local function model()
+  return member('spec', 'model', 'unknown')
+end
+
+-- Count a job that has just ended.
+local function count_end(how)
+  count(1, 'ended', how)
+  if how == 'failed' then count(1, 'failed', member('problem', 'code', 'unknown')) end
+  local started_at = get('started_at')
+  if started_at and started_at ~= '' then
+    observe(math.max(now() - started_at, 0), RUN_BOUNDS, 'run', model(), how)
+  end
 end
 
 -- Every change of a record ends here: seq rises and the event says what happened.
@@ -137,6 +174,7 @@ local function move(to, ...)
     redis.call('ZREM', 'dreams:deadlines', id)
     redis.call('HDEL', 'dreams:disk', id)
     redis.call('ZADD', 'dreams:ended', now(), id) -- until its folder says so
+    count_end(to)
   end
   if to == 'queued' then
     enqueue(true)

@@ -1,5 +1,6 @@
 """`dream doctor` on real parts: what is broken is named, with the way out and an exit status."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_a_redis_that_answers_and_keeps_everything_is_fine(
     (line,) = [line for line in said(capsys).splitlines() if line[4:].startswith("redis")]
 
     assert line.startswith("ok")
-    assert line.endswith("noeviction")
+    assert line.endswith("noeviction, AOF")
 
 
 def test_a_redis_that_forgets_is_named(
@@ -52,6 +53,60 @@ def test_a_redis_that_forgets_is_named(
 
     assert "!!  redis" in output
     assert "set `maxmemory-policy noeviction`" in output
+
+
+def test_a_redis_that_keeps_no_log_is_named(
+    server: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it was told since its last snapshot is gone after a crash."""
+    client = connect(server)
+    client.config_set("appendonly", "no")
+    try:
+        output = said(capsys)
+    finally:
+        client.config_set("appendonly", "yes")
+
+    assert "noeviction, no AOF" in output
+    assert "set `appendonly yes`" in output
+
+
+def test_a_replica_is_named(server: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """It answers, and takes nothing."""
+    client = connect(server)
+    client.replicaof("127.0.0.1", 1)
+    try:
+        output = said(capsys)
+    finally:
+        client.replicaof("NO", "ONE")
+
+    assert "name the primary" in output
+
+
+def test_a_disk_below_the_floor_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Below DREAM_MIN_FREE_DISK every dream would be refused."""
+    monkeypatch.setenv(f"{PREFIX}MIN_FREE_DISK", str(10**15))
+
+    output = said(capsys)
+
+    assert "!!  data" in output
+    assert "1,000,000.0 GB are needed: free space there, or set DREAM_DATA_DIR" in output
+
+
+def test_a_program_is_told_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """One object a finding, in the order of the lines, with the same exit status."""
+    status = run(["doctor", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    lines = [line for line in said(capsys).splitlines() if line[:2] in ("ok", "!!")]
+
+    assert [each["name"] for each in found] == [line[4:].split()[0] for line in lines]
+    assert [each["ok"] for each in found] == [line.startswith("ok") for line in lines]
+    assert all(bool(each["fix"]) != each["ok"] for each in found)
+    assert status == (0 if all(each["ok"] for each in found) else 1)
+    assert {"python", "torch", "cpu", "device", "memory", "data", "weights", "redis"} <= {
+        each["name"] for each in found
+    }
 
 
 def test_anything_amiss_is_the_exit_status(

@@ -1,9 +1,18 @@
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from dream_core.executors.memory import _groups, _host_bytes, ran_out
+from dream_core.executors.memory import (
+    _groups,
+    _host_bytes,
+    _host_total,
+    free_bytes,
+    process_bytes,
+    ran_out,
+    total_bytes,
+)
 
 
 def test_torch_running_out_is_recognized_by_what_it_really_says() -> None:
@@ -70,3 +79,30 @@ def test_the_least_limit_of_the_groups_above_a_process_counts(
 
     assert _host_bytes(meminfo, _groups(own, root)) == 500_000
     assert _host_bytes(meminfo, _groups(tmp_path / "none", root)) == 1_024_000
+
+
+def test_what_there_is_in_all_is_the_hosts_or_the_containers(tmp_path: Path) -> None:
+    """A container without a limit has all of its host; one with more than that has no more."""
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  2000 kB\nMemAvailable:  1000 kB\n")
+
+    assert _host_total(meminfo, [tmp_path]) == 2_048_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _host_total(meminfo, [tmp_path]) == 2_048_000
+    (tmp_path / "memory.max").write_text("600000\n")
+    assert _host_total(meminfo, [tmp_path]) == 600_000
+    (tmp_path / "memory.max").write_text("9000000\n")
+    assert _host_total(meminfo, [tmp_path]) == 2_048_000
+    assert _host_total(tmp_path / "none", [tmp_path]) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't tell")
+def test_this_process_is_smaller_than_what_it_runs_on() -> None:
+    """Linux tells all three."""
+    own, free, total = process_bytes(), free_bytes("cpu"), total_bytes("cpu")
+
+    assert own is not None
+    assert free is not None
+    assert total is not None
+    assert 0 < own < total
+    assert 0 < free <= total

@@ -1,0 +1,141 @@
+"""What the engine finds on this machine: torch, the CPU's features, GPU and driver."""
+
+import os
+import platform
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.local.finding import Finding
+from dream_core.errors import DreamError
+from jobs.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+_DRIVER = Path("/proc/driver/nvidia/version")
+_PCI = Path("/sys/bus/pci/devices")
+_NVIDIA, _DISPLAY = "0x10de", "0x03"  # vendor, and how the class of a GPU begins
+_X86 = ("x86_64", "AMD64")
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Go through torch, CPU, and the device that dreams would run on."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # OSError: a library of CUDA that isn't there
+        yield Finding("torch", f"can't be imported: {error}", "run `make install`")
+        return
+    yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    kernels = torch.backends.cpu.get_cpu_capability()
+    yield cpu(platform.machine(), kernels, os.cpu_count() or 1)
+    yield from _device(settings)
+    if settings.device != "cpu" and not torch.version.hip:
+        yield from unused_gpu(has_nvidia(_PCI), _version(_DRIVER), _why_no_cuda())
+
+
+def cpu(machine: str, kernels: str, cores: int) -> Finding:
+    """Return what the CPU can do: which of its kernels torch takes."""
+    said = f"{machine}, {cores} cores, {kernels} kernels"
+    if machine in _X86 and not kernels.startswith("AVX"):
+        fix = (
+            "torch found no AVX2, dreams will be many times slower: let a virtual machine see its "
+            "host's CPU (`host-passthrough`), unset ATEN_CPU_CAPABILITY, or take another machine"
+        )
+        return Finding("cpu", said, fix)
+    return Finding("cpu", said)
+
+
+def _device(settings: Settings) -> Iterator[Finding]:
+    """Dream the smallest thing there is on the device: that a driver answers is not enough."""
+    import torch
+
+    from dream_core.executors.device import resolve_device
+
+    try:
+        device = resolve_device(settings.device)
+    except DreamError as error:
+        yield Finding("device", str(error), "set DREAM_DEVICE, or mend the driver (`nvidia-smi`)")
+        return
+    try:
+        ones = torch.ones(1, 1, 3, 3, device=device)
+        float(torch.nn.functional.conv2d(ones, ones))
+        said = _described(device)
+    except RuntimeError as error:
+        first = str(error).partition("\n")[0]
+        fix = "mend the driver, take another GPU (DREAM_GPUS), or set DREAM_DEVICE=cpu"
+        yield Finding("device", f"{device} can't compute: {first}", fix)
+        return
+    yield Finding("device", said)
+
+
+def _described(device: "torch.device") -> str:
+    import torch
+
+    if device.type != "cuda":
+        return str(device)
+    major, minor = torch.cuda.get_device_capability(device)
+    free, total = torch.cuda.mem_get_info(device)
+    return (
+        f"{torch.cuda.get_device_name(device)}, compute capability {major}.{minor}, "
+        f"CUDA {torch.version.cuda}, driver {_version(_DRIVER) or 'unknown'}, "
+        f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    )
+
+
+def unused_gpu(here: bool, driver: str | None, reason: str | None) -> Iterator[Finding]:
+    """Tell of a GPU that lies idle: `auto` takes the CPU then, and nobody would know.
+
+    Args:
+        here: whether there is a GPU of NVIDIA.
+        driver: the version of its driver, None without one.
+        reason: why torch can't use it, None where it can.
+    """
+    if not here or reason is None:
+        return
+    if driver is None:
+        said, fix = "an NVIDIA GPU without its driver", "install NVIDIA's driver, then `nvidia-smi`"
+    else:
+        said = f"an NVIDIA GPU that torch can't use under driver {driver}: {reason}"
+        fix = (
+            "install a driver for torch's CUDA or later, and a torch that was built with CUDA; or "
+            "set DREAM_DEVICE=cpu"
+        )
+    yield Finding("gpu", said, fix)
+
+
+def has_nvidia(devices: Path) -> bool:
+    """Whether the PCI bus has a GPU of NVIDIA, whatever its driver."""
+    for device in devices.glob("*"):
+        try:
+            vendor, kind = (device / "vendor").read_text(), (device / "class").read_text()
+        except OSError:
+            continue
+        if vendor.strip() == _NVIDIA and kind.startswith(_DISPLAY):
+            return True
+    return False
+
+
+def _why_no_cuda() -> str | None:
+    """Return why torch can't use CUDA, in its own words; None where it can."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of what it then raises
+        if torch.cuda.is_available():
+            return None
+        try:
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+        except (RuntimeError, AssertionError) as error:
+            return " ".join(str(error).split())
+    return "CUDA starts and finds no GPU"
+
+
+def _version(file: Path) -> str | None:
+    """Return the driver's version from what its kernel module says of itself."""
+    try:
+        words = file.read_text().split("\n")[0].split()
+    except OSError:
+        return None
+    return next((word for word in words if word[:1].isdigit() and "." in word), None)
