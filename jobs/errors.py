@@ -2,7 +2,8 @@
 
 Refused     UnknownDream, UnknownFrame, NotFinished, NoState
 Wait        LedgerAway, LedgerFull, QueueFull, DiskFull, StoreFault
-HostFault   BadSetting, ServerMissing, ServerDown, DataFolderInUse, DeadlinePassed
+HostFault   BadSetting, ServerMissing, ServerDown, DataFolderInUse, DeadlinePassed,
+            UnknownVersion
 Stale       FenceLost
 """
 
@@ -212,6 +213,20 @@ class DeadlinePassed(HostFault):
         super().__init__(
             f"its deadline{moment} passed at iteration {iteration} of {iterations}; "
             "continue it, or ask again with a longer timeout_s"
+        )
+
+
+class UnknownVersion(HostFault):
+    """A record, file or message that another release has written."""
+
+    code = "unknown-version"
+    title = "Written by another release"
+
+    def __init__(self, what: str, found: object, known: object) -> None:
+        """Name what it is, both versions, and the way out. Whatever it is stays as it is."""
+        super().__init__(
+            f"{what} has version {str(found)[:SHOWN]}, this release knows {known}; "
+            "run the release that wrote it, or a later one"
         )
 
 

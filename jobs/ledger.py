@@ -208,8 +208,7 @@ class Ledger:
     def newest(self, limit: int, before: str | None = None) -> tuple[list[Job], str | None]:
         """Return up to `limit` jobs older than `before`, newest first, and the next `before`."""
         found = self._scripts.run("newest", before or "", limit + 1)
-        jobs = self._jobs(found[:limit])
-        return jobs, jobs[-1].id if len(found) > limit else None
+        return self._jobs(found[:limit]), found[limit - 1][0] if len(found) > limit else None
 
     def frames(
         self, job_id: str, after: int | None = None, limit: int = 1000
@@ -302,7 +301,11 @@ class Ledger:
         """Remove a job, its pictures and all that is known of it. Idempotent.
 
         The folder goes first: what has a folder would be taken for lost by Redis, and restored.
+
+        Raises:
+            UnknownVersion: another release has written it, and may keep more of it than we know.
         """
+        self._scripts.run("read", job_id)
         self._store.discard(job_id)
         self._scripts.run("delete", job_id)
 
@@ -364,7 +367,11 @@ class Ledger:
         return workers(self._client)
 
     def _jobs(self, documents: Sequence[Any]) -> list[Job]:
-        """Return documents as jobs; the workers are asked once, and only if a job waits for one."""
+        """Return documents as jobs; the workers are asked once, and only if a job waits for one.
+
+        What another release has written is left out: who asks for it by its id hears why.
+        """
+        documents = [told for told in documents if document.known(told)]
         waiting = any(place is not None for _, _, place, *_ in documents)
         up = self.workers() if waiting else []
         return [document.job(told, up) for told in documents]

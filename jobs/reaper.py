@@ -6,13 +6,14 @@ leader, and two of them at once do what one does.
 
 import logging
 import threading
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import redis
 
 from dream_core.errors import DreamError
 from jobs.claim import LEASE_S
-from jobs.errors import DeadlinePassed, UnknownDream
+from jobs.errors import DeadlinePassed, UnknownDream, UnknownVersion
 from jobs.ledger import Ledger
 from jobs.presence import RENEWED_EVERY_S
 from jobs.queue import lists
@@ -79,6 +80,7 @@ class Reaper:
         self._every_s = every_s
         self._grace_s = grace_s
         self._waiting: set[str] = set()
+        self._foreign: set[str] = set()  # of another release; said once
         self._ended = threading.Event()
         self._silent = False
 
@@ -102,12 +104,24 @@ class Reaper:
             self._seen = server["run_id"]
         times_ms = [round(each * 1000) for each in (UNSENT_AFTER_S, BLIND_S, self._grace_s)]
         unsent, late, ended = self._scripts.run("overdue", "", *times_ms)
-        for job_id in unsent:
+        for job_id in self._ours(unsent):
             self._drop_if_refused(job_id)
-        for job_id in dict.fromkeys([*unsent, *late, *self._unheard()]):
+        for job_id in self._ours(dict.fromkeys([*unsent, *late, *self._unheard()])):
             self._look_after(job_id)
-        for job_id in ended:
+        for job_id in self._ours(ended):
             self._ledger.remember(job_id)
+
+    def _ours(self, ids: Iterable[str]) -> Iterator[str]:
+        """Go through the jobs whose records this release knows; say once which it doesn't."""
+        for job_id in ids:
+            try:
+                self._scripts.run("read", job_id)
+            except UnknownVersion as error:
+                if job_id not in self._foreign:
+                    log.error("%s", error)
+                self._foreign.add(job_id)
+            else:
+                yield job_id
 
     def _look_after(self, job_id: str) -> None:
         """Move one job that nobody looks after, or send it again."""

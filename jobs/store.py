@@ -11,6 +11,7 @@ job's folder, so that a worker that came too late can't bring a deleted one back
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -19,10 +20,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from jobs.errors import StoreFault, UnknownDream
-from jobs.record import Ending, Order, Source
+from jobs.errors import StoreFault, UnknownDream, UnknownVersion
+from jobs.record import VERSION, Ending, Order, Source
 
 START = "start"
 CANCEL = "cancel"
@@ -161,10 +162,15 @@ class Store:
                     shutil.rmtree(path, ignore_errors=True)
 
     def order(self, job_id: str) -> Order:
-        """Return what was accepted."""
+        """Return what was accepted.
+
+        Raises:
+            UnknownVersion: another release has written it.
+            ValueError: it is no whole order.
+        """
         path = self._folder(job_id) / "job.json"
         with _faults(path):
-            return Order.model_validate_json(path.read_bytes())
+            return Order.model_validate(_read(path))
 
     def ask_to_cancel(self, job_id: str) -> None:
         """Keep that a job is to be canceled, until it has ended."""
@@ -189,10 +195,10 @@ class Store:
             _write(path, ending.model_dump_json().encode())
 
     def ending(self, job_id: str) -> Ending | None:
-        """Return how a job ended, None if it has not."""
+        """Return how a job ended, None if it has not; raises as `order` does."""
         path = self._folder(job_id) / "ending.json"
         with _faults(path):
-            return Ending.model_validate_json(path.read_bytes()) if path.exists() else None
+            return Ending.model_validate(_read(path)) if path.exists() else None
 
     def frames(self, job_id: str) -> dict[int, Path]:
         """Return one file for each iteration that any attempt has written."""
@@ -267,6 +273,14 @@ def _iteration(path: Path) -> int:
 def _attempt(path: Path) -> int:
     """Return the attempt that a checkpoint's name ends with: the number of its fence."""
     return int(path.name.partition(".")[2].partition("-")[0])
+
+
+def _read(path: Path) -> Any:
+    """Return what a file of JSON holds, if this release knows its version."""
+    told = json.loads(path.read_bytes())
+    if isinstance(told, dict) and told.get("version", VERSION) != VERSION:
+        raise UnknownVersion(str(path), told["version"], VERSION)
+    return told
 
 
 def _link(path: Path, target: Path) -> None:

@@ -1,12 +1,18 @@
 -- Comes before every script: names of keys, and the only ways in which a record changes.
 -- Keys are built from the id, so a Redis Cluster won't do; one server is all a stack needs.
--- MOVES, QUEUES and EVENTS_KEPT are put in front of this by jobs/scripts.py.
+-- MOVES, QUEUES, EVENTS_KEPT and VERSION are put in front of this by jobs/scripts.py.
 local STARTS_KEPT = 20 -- of which the pace is reckoned
 
 local id = ARGV[1]
 local record = 'dream:' .. id
 local frames = record .. ':frames'
 local events = record .. ':events'
+
+-- A record of another release is left as it is, whatever is asked of it. (The first had no version.)
+local written = redis.call('HGET', record, 'version')
+if written and written ~= VERSION then
+  return redis.error_reply('UNKNOWNVERSION ' .. id .. ' ' .. written)
+end
 
 local function now()
   local time = redis.call('TIME')
