@@ -117,8 +117,19 @@ class DiskFull(Wait):
     title = "The disk is too full for this dream"
     retry_after_s = 60
 
-    def __init__(self, footprint: Footprint, room: int) -> None:
-        """Name what it may take, what there is, how many frames fit, and which save_every would."""
+    def __init__(
+        self, footprint: Footprint, room: int, free: int | None = None, floor: int = 0
+    ) -> None:
+        """Name what it may take, what there is, how many frames fit, and which save_every would.
+
+        Under the floor no dream fits, however small: then what is free, and the floor.
+        """
+        if free is not None and free < floor:
+            super().__init__(
+                f"the disk has {free / 1e9:.3g} GB free, {floor / 1e9:.3g} GB are kept free "
+                "(DREAM_MIN_FREE_DISK); delete dreams, free space, or lower it"
+            )
+            return
         fitting = min(footprint.frames_that_fit(room), footprint.frames)
         save_every = footprint.save_every_that_fits(room)
         other = "" if save_every is None else f"save_every {save_every} or more fits, or "

@@ -179,12 +179,13 @@ class Ledger:
         Raises:
             QueueFull, DiskFull: there is none.
         """
-        room = self._store.free_bytes() - self._limits.min_free_disk
+        free, floor = self._store.free_bytes(), self._limits.min_free_disk
+        room = free - floor
         match ask(room):
             case ["queue", waiting, pace_s]:
                 raise QueueFull(waiting, self._limits.max_queued, pace_s or UNKNOWN_PACE_S)
             case ["disk", promised]:
-                raise DiskFull(takes, room - int(promised))
+                raise DiskFull(takes, room - int(promised), free, floor)
 
     def deliver(self, job_id: str, queue: str, *, ahead: bool = False) -> None:
         """Hand a job to the broker; where that fails the ledger knows, and it is tried again."""
@@ -349,10 +350,22 @@ class Ledger:
             )
             self._store.write_ending(job_id, ending)
             self._scripts.run("remembered", job_id)
-            published = [document.frame(told) for told in ending.frames]
-            self._store.tidy(job_id, {(each.iteration, fence) for each, fence in published})
+            self._tidy(job_id, ending.frames)
         except DreamError as error:  # deleted meanwhile, or a full disk: the ledger knows it still
             log.warning("the ending of %s is not on disk: %s", job_id, error)
+
+    def tidy(self, job_id: str) -> None:
+        """Remove files of a job that has ended which nobody needs.
+
+        Raises:
+            StoreFault: the disk refuses.
+        """
+        found = self._scripts.run("frames", job_id, "-inf", -1) or []
+        self._tidy(job_id, found)
+
+    def _tidy(self, job_id: str, frames: Sequence[str]) -> None:
+        published = [document.frame(told) for told in frames]
+        self._store.tidy(job_id, {(each.iteration, fence) for each, fence in published})
 
     def check(self) -> None:
         """Check that Redis answers.

@@ -19,6 +19,7 @@ from jobs.presence import RENEWED_EVERY_S
 from jobs.queue import lists
 from jobs.record import QUEUES, Job, Problem, Status
 from jobs.refill import refill
+from jobs.retention import Retention
 from jobs.scripts import Scripts, translated
 from jobs.store import Store
 
@@ -66,11 +67,14 @@ class Reaper:
         store: Store,
         every_s: float = SWEPT_EVERY_S,
         grace_s: float = LEASE_S,
+        *,
+        keep_s: float | None = None,
     ) -> None:
         """Sweep the ledger on `client`, and fill it from `store` whenever Redis has started.
 
         A Redis that was away, or that hung, let every lease run out. So the workers have `grace_s`
-        to renew theirs, after its start or when for `BLIND_S` no reaper could look.
+        to renew theirs, after its start or when for `BLIND_S` no reaper could look. A
+        finished dream is kept for `keep_s`; None: for good.
         """
         self._client = client
         self._scripts = Scripts(client)
@@ -80,6 +84,7 @@ class Reaper:
         self._every_s = every_s
         self._grace_s = grace_s
         self._waiting: set[str] = set()
+        self._retention = Retention(self._scripts, ledger, store, keep_s)
         self._foreign: set[str] = set()  # of another release; said once
         self._ended = threading.Event()
         self._silent = False
@@ -97,6 +102,7 @@ class Reaper:
 
         Raises:
             LedgerAway: Redis doesn't answer.
+            StoreFault: the disk refuses to give up what was kept long enough.
         """
         server = translated(lambda: self._client.info("server"))
         if server["run_id"] != self._seen:
@@ -110,6 +116,7 @@ class Reaper:
             self._look_after(job_id)
         for job_id in self._ours(ended):
             self._ledger.remember(job_id)
+        self._retention.sweep()
 
     def _ours(self, ids: Iterable[str]) -> Iterator[str]:
         """Go through the jobs whose records this release knows; say once which it doesn't."""

@@ -1,6 +1,7 @@
 """Every setting of a deployment, once: read from DREAM_… when a process starts, then passed on."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
@@ -12,6 +13,10 @@ from jobs import door
 from jobs.errors import BadSetting
 
 PREFIX = "DREAM_"
+
+_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(m|min|minutes?|h|hours?|d|days?|w|weeks?)")
+_SHORTEST_S, _LONGEST_S = 60, 3650 * 86_400
 
 
 def _data_dir() -> Path:
@@ -93,6 +98,11 @@ class Settings(BaseSettings):
         description="bytes that stay free on the data folder's disk: a dream that may not fit "
         "above them is refused",
     )
+    retention: str = Field(
+        "7d",
+        description="how long a finished dream is kept after its end: 90m, 12h, 7d, 4w, or off to "
+        "keep all until they are deleted",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least serious line that is logged"
     )
@@ -114,6 +124,12 @@ class Settings(BaseSettings):
         if gpus != "all" and not all(part.isdecimal() for part in gpus.split(",")):
             raise ValueError("give all, or numbers with commas")
         return gpus
+
+    @field_validator("retention")
+    @classmethod
+    def _duration(cls, retention: str) -> str:
+        duration_s(retention)
+        return retention
 
     @field_validator("redis_url")
     @classmethod
@@ -141,6 +157,11 @@ class Settings(BaseSettings):
         """
         return door.read_key(self.api_key, self.api_key_file)
 
+    @property
+    def keep_s(self) -> float | None:
+        """Seconds that a finished dream is kept after its end; None: for good."""
+        return duration_s(self.retention)
+
     def check_host(self) -> Self:
         """Refuse to be reached from other machines without a key.
 
@@ -164,6 +185,24 @@ class Settings(BaseSettings):
     def without_key(self) -> Self:
         """Return the settings of a process that answers no one: it need not know the key."""
         return self.model_copy(update={"api_key": None, "api_key_file": None})
+
+
+def duration_s(typed: str) -> float | None:
+    """Return a duration as people type it, `7d`, `12 hours` or `off`, in seconds; None for `off`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    words = typed.strip().lower()
+    if words in ("off", "never", "none"):
+        return None
+    found = _DURATION.fullmatch(words)
+    if not found:
+        raise ValueError("give a number and its unit, or off")
+    seconds = float(found[1]) * _SECONDS[found[2][0]]
+    if not _SHORTEST_S <= seconds <= _LONGEST_S:
+        raise ValueError("give 1m to 3650d, or off")
+    return seconds
 
 
 def load(**given: object) -> Settings:

@@ -28,6 +28,7 @@ from jobs.record import VERSION, Ending, Order, Source
 START = "start"
 CANCEL = "cancel"
 PNG_ALPHA = 4  # bit of a PNG's color type
+ASIDE = "set-aside"
 LEFT_AFTER_S = 3600  # no picture is written for so long
 CHECKPOINTS_KEPT = 2  # the one before is used where the last can't be read
 
@@ -80,6 +81,7 @@ class Store:
     def __init__(self, data_dir: Path) -> None:
         """Keep everything under `data_dir`."""
         self.root = data_dir / "dreams"
+        self.aside = data_dir / ASIDE
 
     def create(
         self, job_id: str, picture: Picture, order: Order, start: Start | None = None
@@ -139,27 +141,47 @@ class Store:
         """  # noqa: D205
         folder = self._folder(job_id)
         self.withdraw_cancel(job_id)
+        halves = folder.glob(".*.part")
         kept = {self.frame_path(job_id, *each) for each in published}
         with _faults(folder):
             kept.update(self.checkpoints(job_id)[:1])
-            for path in (*(folder / "frames").iterdir(), *(folder / "checkpoints").iterdir()):
+            files = (*(folder / "frames").iterdir(), *(folder / "checkpoints").iterdir())
+            for path in (*files, *halves):
                 if path not in kept:
                     path.unlink(missing_ok=True)
 
     def discard(self, job_id: str) -> None:
         """Remove a job's folder; it loses its name first, so that half of one is never seen."""
         folder, gone = self._folder(job_id), self.root / f".{job_id}.gone"
-        with _faults(folder):
-            if folder.exists():
-                folder.rename(gone)
+        with _faults(folder), suppress(FileNotFoundError):  # or somebody else removes it just now
+            folder.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
     def clear_leftovers(self) -> None:
         """Remove what was half made or half removed when a process ended."""
         with _faults(self.root):
             for path in (*self.root.glob(".*.gone"), *self.root.glob(".*.new")):
-                if path.suffix == ".gone" or time.time() - path.stat().st_mtime > LEFT_AFTER_S:
+                if path.suffix == ".gone" or _age_s(path) > LEFT_AFTER_S:
                     shutil.rmtree(path, ignore_errors=True)
+
+    def set_aside(self, job_id: str) -> Path:
+        """Move a folder that can't be read to where nobody looks for dreams; return where."""
+        with _faults(self.aside):
+            return set_aside(self._folder(job_id), self.aside)
+
+    def clear_set_aside(self, older_than_s: float) -> None:
+        """Remove what was set aside so long ago."""
+        with _faults(self.aside):
+            for path in self.aside.glob("*"):
+                if _age_s(path) > older_than_s:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def changed_at(self, job_id: str) -> float | None:
+        """Return when a file of a job last came or went, Unix time; None where it has no folder."""
+        folder = self._folder(job_id)
+        with _faults(folder):
+            found = [path for path in (folder, *folder.glob("[fc]*s")) if path.exists()]
+            return max((path.stat().st_mtime for path in found), default=None)
 
     def order(self, job_id: str) -> Order:
         """Return what was accepted.
@@ -170,7 +192,12 @@ class Store:
         """
         path = self._folder(job_id) / "job.json"
         with _faults(path):
-            return Order.model_validate(_read(path))
+            if not path.exists() and path.parent.exists():
+                raise ValueError("there is none")  # a folder gets its name when it is whole
+            order = Order.model_validate(_read(path))
+            if order.source is None:
+                raise ValueError("it names no source")
+            return order
 
     def ask_to_cancel(self, job_id: str) -> None:
         """Keep that a job is to be canceled, until it has ended."""
@@ -263,6 +290,23 @@ class Store:
         if not _ID.fullmatch(job_id):
             raise UnknownDream(job_id)
         return self.root / job_id
+
+
+def set_aside(path: Path, aside: Path) -> Path:
+    """Move what can't be read into a folder of such things; return where it is now."""
+    aside.mkdir(parents=True, exist_ok=True)
+    target = aside / f"{path.name}.{time.time_ns()}"
+    path.rename(target)
+    os.utime(target)  # from now on its age counts
+    return target
+
+
+def _age_s(path: Path) -> float:
+    """Return the seconds since a file or the entries of a folder changed; 0 where it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _iteration(path: Path) -> int:

@@ -143,6 +143,7 @@ local function move(to, ...)
     redis.call('ZREM', 'dreams:deadlines', id)
     redis.call('HDEL', 'dreams:disk', id)
     redis.call('ZADD', 'dreams:ended', now(), id) -- until its folder says so
+    redis.call('ZADD', 'dreams:finished', now(), id) -- until it was kept long enough
   end
   if to == 'queued' then
     enqueue(true)
