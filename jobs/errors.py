@@ -2,8 +2,8 @@
 
 Refused     UnknownDream, UnknownFrame, NotFinished, NoState
 Wait        LedgerAway, LedgerFull, QueueFull, DiskFull, StoreFault
-HostFault   BadSetting, ServerMissing, ServerDown, DataFolderInUse, DeadlinePassed,
-            UnknownVersion
+HostFault   ServerDown, DeadlinePassed, UnknownVersion
+BadSetup    BadSetting, ServerMissing, DataFolderInUse
 Stale       FenceLost
 """
 
@@ -11,7 +11,7 @@ import errno
 from datetime import datetime
 from pathlib import Path
 
-from dream_core.errors import FieldFault, HostFault, Refused, Stale, Wait
+from dream_core.errors import BadSetup, FieldFault, HostFault, Refused, Stale, Wait
 from jobs.disk import Footprint
 
 SHOWN = 40  # characters of an id that are repeated: one is 26, and anything may stand in a URL
@@ -160,7 +160,7 @@ class StoreFault(Wait):
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-class BadSetting(HostFault):
+class BadSetting(BadSetup):
     """A DREAM_… setting that can't be used."""
 
     code = "bad-setting"
@@ -172,7 +172,7 @@ class BadSetting(HostFault):
         self.faults = (FieldFault(field or name, value, str(self)),)
 
 
-class ServerMissing(HostFault):
+class ServerMissing(BadSetup):
     """There is no Redis-compatible server to start."""
 
     code = "server-missing"
@@ -198,7 +198,7 @@ class ServerDown(HostFault):
         super().__init__(f"Redis at {where} didn't answer within {waited_s:g} s: {reason}")
 
 
-class DataFolderInUse(HostFault):
+class DataFolderInUse(BadSetup):
     """Another stack keeps its ledger in that folder."""
 
     code = "data-folder-in-use"

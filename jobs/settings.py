@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
+from urllib.parse import urlsplit, urlunsplit
 
 import platformdirs
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
@@ -137,7 +138,7 @@ class Settings(BaseSettings):
         schemes = ("redis://", "rediss://", "unix://", "redis+socket://")
         if url and not url.get_secret_value().startswith(schemes):
             raise ValueError(f"start it with one of {', '.join(schemes)}")
-        return url
+        return url and _usable(url)
 
     @property
     def embedded(self) -> bool:
@@ -216,12 +217,11 @@ def load(**given: object) -> Settings:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         field = str(fault["loc"][0])
-        secret = SecretStr in get_args(Settings.model_fields[field].annotation)
         reason = fault["msg"].removeprefix("Value error, ")
         described = Settings.model_fields[field].description
         raise BadSetting(
             PREFIX + field.upper(),
-            "…" if secret else fault["input"],
+            _shown(field, fault["input"]),
             f"{reason[0].lower()}{reason[1:]} ({described})",
             field,
         ) from None  # the original shows the value, which may hold a password
@@ -239,3 +239,31 @@ def environment(settings: Settings) -> dict[str, str]:
         else:
             env[PREFIX + name.upper()] = str(value)
     return env
+
+
+def _usable(url: SecretStr) -> SecretStr:
+    """Return an address whose parts make sense.
+
+    Raises:
+        ValueError: one of them doesn't.
+    """
+    parts = urlsplit(url.get_secret_value())  # raises for what is no address at all
+    if parts.scheme in ("redis", "rediss"):
+        if not parts.hostname:
+            raise ValueError("name a host")
+        if parts.path.strip("/") and not parts.path[1:].isdecimal():
+            raise ValueError("what follows the host is the number of a database")
+        _ = parts.port  # raises for what is no port
+    return url
+
+
+def _shown(field: str, value: object) -> object:
+    """Return a refused value as it may be logged."""
+    if field != "redis_url":
+        secret = SecretStr in get_args(Settings.model_fields[field].annotation)
+        return "…" if secret else value
+    try:
+        parts = urlsplit(str(value))
+    except ValueError:
+        return "…"
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))

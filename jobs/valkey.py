@@ -21,7 +21,7 @@ from urllib.parse import quote
 import redis
 
 from dream_core.errors import DreamError
-from jobs import aof
+from jobs import aof, exits
 from jobs.errors import DataFolderInUse, ServerDown, ServerMissing, StoreFault
 from jobs.process import ask_kernel, end_with_parent
 from jobs.settings import Settings, load
@@ -163,8 +163,7 @@ def main() -> int:
     try:
         return serve(load())
     except DreamError as error:
-        print(f"valkey: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+        return exits.tell("valkey", error)
 
 
 if __name__ == "__main__":
