@@ -1,7 +1,6 @@
 """Starts the API: `python -P -m api`, set by DREAM_… alone.
 
-Ends with 0 when told to stop, with 2 when a setting can't be used, the port is taken, or others
-could reach it and there is no key.
+Ends with 0 when told to stop, with 78 when the set-up must be changed (`jobs/exits.py`).
 """
 
 import asyncio
@@ -14,12 +13,14 @@ import sys
 import uvicorn
 
 from api.app import create_app
-from jobs import logs
+from dream_core.errors import DreamError
+from jobs import exits, logs
 from jobs import settings as settings_
 from jobs.door import listed
 from jobs.errors import BadSetting
 from jobs.process import end_with_parent
 from jobs.settings import Settings
+from jobs.start import check
 
 log = logging.getLogger(__name__)
 GRACE_S = 2  # for answers on their way when told to stop; the whole stack has 5
@@ -29,11 +30,11 @@ def main() -> int:
     """Serve until told to stop; return the exit code."""
     try:
         settings = settings_.load().check_host()
+        check(settings)
         end_with_parent(settings.parent_pid)
         listening = listen(settings)
-    except BadSetting as error:
-        sys.stderr.write(f"api: {error}\n")  # nothing logs yet
-        return 2
+    except DreamError as error:
+        return exits.tell("api", error)  # nothing logs yet
     for told in (signal.SIGINT, signal.SIGTERM):
         # The server stops on these by itself, then raises them again for who was there before.
         signal.signal(told, lambda *_: sys.exit(0))

@@ -1,7 +1,9 @@
 """What can go wrong at the command line, as branches of `DreamError`.
 
-HostFault
+BadSetup
 ├── PortTaken           another program listens there
+└── RoomUnfit           a process of the stack says that the set-up must be changed
+HostFault
 ├── RoomFailed          a process of the stack ended and can't be kept running
 ├── ServiceSilent       nothing answers at the service's address
 ├── ServiceStrange      something else answers there
@@ -18,10 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dream_core.errors import HostFault, Refused
+from dream_core.errors import BadSetup, DreamError, HostFault, Refused
 
 
-class PortTaken(HostFault):
+class PortTaken(BadSetup):
     """Another program listens on that port."""
 
     code = "port-taken"
@@ -47,6 +49,14 @@ class RoomFailed(HostFault):
         how_often = "ended" if times == 1 else f"ended {times} times in a row"
         said = f"; it said last: {last_line}" if last_line else " without a word"
         super().__init__(f"{name} {how_often} (exit status {exit_code}){said}")
+
+
+class RoomUnfit(RoomFailed, BadSetup):
+    """A process of the stack says that its set-up must be changed first."""
+
+    def __init__(self, said: str) -> None:
+        """Pass on its sentence."""
+        DreamError.__init__(self, said)
 
 
 class ServiceSilent(HostFault):

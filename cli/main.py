@@ -13,6 +13,7 @@ import click
 
 from dream_core.errors import DreamError
 from dream_core.version import version
+from jobs import exits
 
 # A command's module is imported when it is asked for: `dream up` needs no engine, and
 # `dream --help` is there at once.
@@ -32,9 +33,6 @@ COMMANDS = {
     "models": ("cli.local.models", "models"),
     "doctor": ("cli.local.doctor", "doctor"),
 }
-FAILED, INTERRUPTED = 1, 130
-
-
 # Asked to end, or the terminal was closed.
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -66,7 +64,8 @@ class Dream(click.Group):
 def dream(debug: bool) -> None:
     """Make a neural network dream on a picture.
 
-    Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 130 interrupted.
+    Exit status: 0 done, 1 failed (the reason is on stderr), 2 wrong usage, 78 bad set-up (which
+    setting, and the fix, is on stderr), 130 interrupted.
     """
     _ = debug  # read from sys.argv by `main`, which also answers errors before this runs
 
@@ -89,7 +88,7 @@ def run(arguments: list[str]) -> int:
 
 def _answer(error: BaseException, debug: bool) -> int:
     """Say what went wrong, in a sentence, and return the exit status."""
-    status = FAILED
+    status = exits.FAILED
     match error:
         case click.exceptions.Exit():
             status = error.exit_code
@@ -100,11 +99,12 @@ def _answer(error: BaseException, debug: bool) -> int:
             status = error.exit_code
         case KeyboardInterrupt() | click.Abort():
             click.echo("dream: interrupted", err=True)
-            status = INTERRUPTED
+            status = exits.INTERRUPTED
         case BrokenPipeError():
             # Whoever read our output (`| head`) has enough; Python would complain at its exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         case DreamError():
+            status = exits.status_of(error)
             _explain(str(error), debug)
         case OSError() if error.strerror:
             where = f"{error.filename}: " if error.filename else ""

@@ -6,15 +6,16 @@ from typing import Final
 
 import click
 
-from cli.main import FAILED, INTERRUPTED, dream
+from cli.main import dream
+from jobs.exits import BAD_SETUP, FAILED, INTERRUPTED
 
 HEAD: Final = f"""# The command line
 
 <!-- `python -P -m cli.reference > docs/reference/cli.md` wrote it; a test holds it to that. -->
 
 `dream COMMAND --help` says the same. Exit status: 0 done, {FAILED} failed (the reason is one
-sentence on stderr), 2 wrong usage, {INTERRUPTED} interrupted. `dream --debug COMMAND` adds the
-traceback of an error.
+sentence on stderr), 2 wrong usage, {BAD_SETUP} [bad set-up](settings.md#exit-status),
+{INTERRUPTED} interrupted. `dream --debug COMMAND` adds the traceback of an error.
 
 `post`, `ls`, `get`, `cancel`, `rm`, `retry`, `continue` and `queue` ask a running service, at
 `--url` or `DREAM_URL`. What a program wants to read stands on stdout, all else on stderr:

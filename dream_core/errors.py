@@ -13,7 +13,8 @@
     ├── HostFault               the host's move: weights, disk, memory, device
     │   ├── WeightsMissing
     │   ├── WeightsCorrupt
-    │   ├── DeviceMissing
+    │   ├── BadSetup            a setting, folder, port or driver that a person has to change first
+    │   │   └── DeviceMissing
     │   ├── NotFinite           a gradient left the numbers: nothing moves on from there
     │   └── StateRefused        a saved state that isn't of this dream under this plan
     └── Stale                   nobody's move: the writer stops quietly
@@ -62,6 +63,10 @@ class Wait(DreamError):
 
 class HostFault(DreamError):
     """The host's move."""
+
+
+class BadSetup(HostFault):
+    """The host's move, and a person's: starting again doesn't help before something is changed."""
 
 
 class Stale(DreamError):
@@ -219,7 +224,7 @@ class WeightsCorrupt(HostFault):
         )
 
 
-class DeviceMissing(HostFault):
+class DeviceMissing(BadSetup):
     """The device asked for isn't there."""
 
     code = "device-missing"

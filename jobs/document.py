@@ -6,7 +6,19 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from jobs.presence import Presence
-from jobs.record import Frame, Frames, Job, Order, Problem, Progress, Queue, Run, Source, Status
+from jobs.record import (
+    VERSION,
+    Frame,
+    Frames,
+    Job,
+    Order,
+    Problem,
+    Progress,
+    Queue,
+    Run,
+    Source,
+    Status,
+)
 from jobs.waiting import waits_for
 
 
@@ -14,6 +26,7 @@ def fields(order: Order) -> list[str | int]:
     """Return an order as names and values of the record's hash."""
     assert order.source is not None  # noqa: S101 (the store has just filled it in)
     values: dict[str, str | int] = {
+        "version": VERSION,
         "owner": order.owner,
         "parent": order.parent or "",
         "begins_at": order.begins_at,
@@ -65,6 +78,12 @@ def _progress(fields: Mapping[str, str], iterations: int) -> Progress:
     if told:
         return Progress.model_validate_json(told)
     return Progress.at(int(fields.get("begins_at") or 0), iterations)
+
+
+def known(told: Any) -> bool:
+    """Whether an answer of the `newest` script is of this release; the first had no version."""
+    fields = dict(zip(told[1][::2], told[1][1::2], strict=True))
+    return int(fields.get("version", VERSION)) == VERSION
 
 
 def frame(told: str) -> tuple[Frame, str]:

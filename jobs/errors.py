@@ -2,7 +2,8 @@
 
 Refused     UnknownDream, UnknownFrame, NotFinished, NoState
 Wait        LedgerAway, LedgerFull, QueueFull, DiskFull, StoreFault
-HostFault   BadSetting, ServerMissing, ServerDown, DataFolderInUse, DeadlinePassed
+HostFault   ServerDown, DeadlinePassed, UnknownVersion
+BadSetup    BadSetting, ServerMissing, DataFolderInUse
 Stale       FenceLost
 """
 
@@ -10,7 +11,7 @@ import errno
 from datetime import datetime
 from pathlib import Path
 
-from dream_core.errors import FieldFault, HostFault, Refused, Stale, Wait
+from dream_core.errors import BadSetup, FieldFault, HostFault, Refused, Stale, Wait
 from jobs.disk import Footprint
 
 SHOWN = 40  # characters of an id that are repeated: one is 26, and anything may stand in a URL
@@ -116,8 +117,19 @@ class DiskFull(Wait):
     title = "The disk is too full for this dream"
     retry_after_s = 60
 
-    def __init__(self, footprint: Footprint, room: int) -> None:
-        """Name what it may take, what there is, how many frames fit, and which save_every would."""
+    def __init__(
+        self, footprint: Footprint, room: int, free: int | None = None, floor: int = 0
+    ) -> None:
+        """Name what it may take, what there is, how many frames fit, and which save_every would.
+
+        Under the floor no dream fits, however small: then what is free, and the floor.
+        """
+        if free is not None and free < floor:
+            super().__init__(
+                f"the disk has {free / 1e9:.3g} GB free, {floor / 1e9:.3g} GB are kept free "
+                "(DREAM_MIN_FREE_DISK); delete dreams, free space, or lower it"
+            )
+            return
         fitting = min(footprint.frames_that_fit(room), footprint.frames)
         save_every = footprint.save_every_that_fits(room)
         other = "" if save_every is None else f"save_every {save_every} or more fits, or "
@@ -148,7 +160,7 @@ class StoreFault(Wait):
 _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-class BadSetting(HostFault):
+class BadSetting(BadSetup):
     """A DREAM_… setting that can't be used."""
 
     code = "bad-setting"
@@ -160,7 +172,7 @@ class BadSetting(HostFault):
         self.faults = (FieldFault(field or name, value, str(self)),)
 
 
-class ServerMissing(HostFault):
+class ServerMissing(BadSetup):
     """There is no Redis-compatible server to start."""
 
     code = "server-missing"
@@ -186,7 +198,7 @@ class ServerDown(HostFault):
         super().__init__(f"Redis at {where} didn't answer within {waited_s:g} s: {reason}")
 
 
-class DataFolderInUse(HostFault):
+class DataFolderInUse(BadSetup):
     """Another stack keeps its ledger in that folder."""
 
     code = "data-folder-in-use"
@@ -212,6 +224,20 @@ class DeadlinePassed(HostFault):
         super().__init__(
             f"its deadline{moment} passed at iteration {iteration} of {iterations}; "
             "continue it, or ask again with a longer timeout_s"
+        )
+
+
+class UnknownVersion(HostFault):
+    """A record, file or message that another release has written."""
+
+    code = "unknown-version"
+    title = "Written by another release"
+
+    def __init__(self, what: str, found: object, known: object) -> None:
+        """Name what it is, both versions, and the way out. Whatever it is stays as it is."""
+        super().__init__(
+            f"{what} has version {str(found)[:SHOWN]}, this release knows {known}; "
+            "run the release that wrote it, or a later one"
         )
 
 

@@ -183,12 +183,13 @@ class Ledger:
         Raises:
             QueueFull, DiskFull: there is none.
         """
-        room = self._store.free_bytes() - self._limits.min_free_disk
+        free, floor = self._store.free_bytes(), self._limits.min_free_disk
+        room = free - floor
         match ask(room):
             case ["queue", waiting, pace_s]:
                 raise QueueFull(waiting, self._limits.max_queued, pace_s or UNKNOWN_PACE_S)
             case ["disk", promised]:
-                raise DiskFull(takes, room - int(promised))
+                raise DiskFull(takes, room - int(promised), free, floor)
 
     def deliver(self, job_id: str, queue: str, *, ahead: bool = False) -> None:
         """Hand a job to the broker; where that fails the ledger knows, and it is tried again."""
@@ -212,8 +213,7 @@ class Ledger:
     def newest(self, limit: int, before: str | None = None) -> tuple[list[Job], str | None]:
         """Return up to `limit` jobs older than `before`, newest first, and the next `before`."""
         found = self._scripts.run("newest", before or "", limit + 1)
-        jobs = self._jobs(found[:limit])
-        return jobs, jobs[-1].id if len(found) > limit else None
+        return self._jobs(found[:limit]), found[limit - 1][0] if len(found) > limit else None
 
     def frames(
         self, job_id: str, after: int | None = None, limit: int = 1000
@@ -307,7 +307,11 @@ class Ledger:
         """Remove a job, its pictures and all that is known of it. Idempotent.
 
         The folder goes first: what has a folder would be taken for lost by Redis, and restored.
+
+        Raises:
+            UnknownVersion: another release has written it, and may keep more of it than we know.
         """
+        self._scripts.run("read", job_id)
         self._store.discard(job_id)
         self._scripts.run("delete", job_id)
 
@@ -355,10 +359,22 @@ class Ledger:
             )
             self._store.write_ending(job_id, ending)
             self._scripts.run("remembered", job_id)
-            published = [document.frame(told) for told in ending.frames]
-            self._store.tidy(job_id, {(each.iteration, fence) for each, fence in published})
+            self._tidy(job_id, ending.frames)
         except DreamError as error:  # deleted meanwhile, or a full disk: the ledger knows it still
             log.warning("the ending of %s is not on disk: %s", job_id, error)
+
+    def tidy(self, job_id: str) -> None:
+        """Remove files of a job that has ended which nobody needs.
+
+        Raises:
+            StoreFault: the disk refuses.
+        """
+        found = self._scripts.run("frames", job_id, "-inf", -1) or []
+        self._tidy(job_id, found)
+
+    def _tidy(self, job_id: str, frames: Sequence[str]) -> None:
+        published = [document.frame(told) for told in frames]
+        self._store.tidy(job_id, {(each.iteration, fence) for each, fence in published})
 
     def check(self) -> None:
         """Check that Redis answers.
@@ -373,7 +389,11 @@ class Ledger:
         return workers(self._client)
 
     def _jobs(self, documents: Sequence[Any]) -> list[Job]:
-        """Return documents as jobs; the workers are asked once, and only if a job waits for one."""
+        """Return documents as jobs; the workers are asked once, and only if a job waits for one.
+
+        What another release has written is left out: who asks for it by its id hears why.
+        """
+        documents = [told for told in documents if document.known(told)]
         waiting = any(place is not None for _, _, place, *_ in documents)
         up = self.workers() if waiting else []
         return [document.job(told, up) for told in documents]

@@ -1,11 +1,18 @@
 """What each worker says about itself: a key of its own that expires when the worker is gone."""
 
+import json
+import logging
+from functools import cache
 from typing import Literal, cast
 
 import redis
 from pydantic import BaseModel, ConfigDict
 
+from jobs.errors import UnknownVersion
+from jobs.record import VERSION
 from jobs.scripts import Scripts, translated
+
+log = logging.getLogger(__name__)
 
 EXPIRES_S = 15
 RENEWED_EVERY_S = 5
@@ -75,4 +82,13 @@ def workers(client: redis.Redis) -> list[Presence]:
     gone = [name for name, told in found.items() if told is None]
     if gone:
         translated(lambda: client.srem(_NAMES, *gone))
-    return [Presence.model_validate_json(told) for told in found.values() if told is not None]
+    told = {name: json.loads(said) for name, said in found.items() if said is not None}
+    return [Presence(**said) for name, said in told.items() if _known(name, said.get("version"))]
+
+
+@cache
+def _known(name: str, version: object) -> bool:
+    """Whether we know what a worker says; where not it is said, once."""
+    if version != VERSION:
+        log.error("%s", UnknownVersion(f"the word of worker {name}", version, VERSION))
+    return version == VERSION

@@ -11,7 +11,7 @@ from kombu import Queue
 
 from jobs.connection import WORKER, Patience, broker_url
 from jobs.ledger import Publish
-from jobs.record import QUEUES
+from jobs.record import QUEUES, VERSION
 from jobs.settings import Settings
 
 TASK = "torch_inception.dream"
@@ -77,7 +77,7 @@ def publish(app: Celery, job_id: str, queue: str, *, ahead: bool = False) -> Non
     """Send a job's id to the workers; `ahead`: before all that wait in its queue."""
     app.send_task(
         TASK,
-        kwargs={"message": {"version": 1, "id": job_id}},
+        kwargs={"message": {"version": VERSION, "id": job_id}},
         queue=name(queue),
         # A message without one counts as 0, and send_task doesn't ask for task_default_priority.
         priority=AHEAD if ahead else ORDINARY,

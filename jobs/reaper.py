@@ -6,19 +6,21 @@ leader, and two of them at once do what one does.
 
 import logging
 import threading
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import redis
 
 from dream_core.errors import DreamError
 from jobs.claim import LEASE_S
-from jobs.errors import DeadlinePassed, UnknownDream
+from jobs.errors import DeadlinePassed, UnknownDream, UnknownVersion
 from jobs.ledger import Ledger
 from jobs.logs import bound
 from jobs.presence import RENEWED_EVERY_S
 from jobs.queue import lists
 from jobs.record import QUEUES, Job, Problem, Status
 from jobs.refill import refill
+from jobs.retention import Retention
 from jobs.scripts import Scripts, translated
 from jobs.store import Store
 
@@ -66,11 +68,14 @@ class Reaper:
         store: Store,
         every_s: float = SWEPT_EVERY_S,
         grace_s: float = LEASE_S,
+        *,
+        keep_s: float | None = None,
     ) -> None:
         """Sweep the ledger on `client`, and fill it from `store` whenever Redis has started.
 
         A Redis that was away, or that hung, let every lease run out. So the workers have `grace_s`
-        to renew theirs, after its start or when for `BLIND_S` no reaper could look.
+        to renew theirs, after its start or when for `BLIND_S` no reaper could look. A
+        finished dream is kept for `keep_s`; None: for good.
         """
         self._client = client
         self._scripts = Scripts(client)
@@ -80,6 +85,8 @@ class Reaper:
         self._every_s = every_s
         self._grace_s = grace_s
         self._waiting: set[str] = set()
+        self._retention = Retention(self._scripts, ledger, store, keep_s)
+        self._foreign: set[str] = set()  # of another release; said once
         self._ended = threading.Event()
         self._silent = False
 
@@ -96,6 +103,7 @@ class Reaper:
 
         Raises:
             LedgerAway: Redis doesn't answer.
+            StoreFault: the disk refuses to give up what was kept long enough.
         """
         server = translated(lambda: self._client.info("server"))
         if server["run_id"] != self._seen:
@@ -103,14 +111,27 @@ class Reaper:
             self._seen = server["run_id"]
         times_ms = [round(each * 1000) for each in (UNSENT_AFTER_S, BLIND_S, self._grace_s)]
         unsent, late, ended = self._scripts.run("overdue", "", *times_ms)
-        for job_id in unsent:
+        for job_id in self._ours(unsent):
             self._drop_if_refused(job_id)
-        for job_id in dict.fromkeys([*unsent, *late, *self._unheard()]):
+        for job_id in self._ours(dict.fromkeys([*unsent, *late, *self._unheard()])):
             with bound(job=job_id):
                 self._look_after(job_id)
-        for job_id in ended:
+        for job_id in self._ours(ended):
             with bound(job=job_id):
                 self._ledger.remember(job_id)
+        self._retention.sweep()
+
+    def _ours(self, ids: Iterable[str]) -> Iterator[str]:
+        """Go through the jobs whose records this release knows; say once which it doesn't."""
+        for job_id in ids:
+            try:
+                self._scripts.run("read", job_id)
+            except UnknownVersion as error:
+                if job_id not in self._foreign:
+                    log.error("%s", error)
+                self._foreign.add(job_id)
+            else:
+                yield job_id
 
     def _look_after(self, job_id: str) -> None:
         """Move one job that nobody looks after, or send it again."""

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from dream_core.errors import DreamError
 
+VERSION: Final = 1  # of the record in Redis, its files and its messages
 QUEUES = ("interactive", "bulk")
 QueueName = Literal["interactive", "bulk"]
 

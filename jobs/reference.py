@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args, get_origin
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
+from jobs.exits import MEANINGS
 from jobs.settings import PREFIX, Settings
 
 HEAD: Final = """# Settings
@@ -21,6 +22,24 @@ MODEL_DIR: Final = (
     f"| `{PREFIX}MODEL_DIR` | folder | `models` in the user's cache "
     "folder for torch-inception | where the weights of all models lie |\n"
 )
+EXITS: Final = """
+## Exit status
+
+Of `dream`, `python -P -m api`, `python -P -m worker` and `python -P -m jobs.valkey`. Whatever is
+wrong is one sentence on stderr.
+
+| status | means |
+|---|---|
+"""
+AFTER_EXITS: Final = """
+Bad set-up is: a setting that can't be used; a data folder that can't be written or whose disk is
+full; a Redis that wants another password, throws dreams away (`maxmemory-policy`), is older than
+7, or is no Redis; a port that is taken; a device that isn't here; a key that is missing; another
+stack on the data folder. A Redis that doesn't answer ends `dream up`; an API or a worker started
+by itself waits for it, and `/readyz` says so. `dream up` ends with the status of a room that ends
+so, and starts it no more; any other end of a room it answers with a new start. What fills up or
+goes away later ends nothing: it is waited for.
+"""
 FOLDERS: Final = {"data_dir": "the user's data folder for torch-inception"}
 
 
@@ -31,7 +50,8 @@ def main() -> None:
 
 def page() -> str:
     """Return the reference of every setting, in the order of the class."""
-    return HEAD + "".join(_rows()) + MODEL_DIR
+    statuses = (f"| {status} | {meaning} |\n" for status, meaning in MEANINGS.items())
+    return HEAD + "".join(_rows()) + MODEL_DIR + EXITS + "".join(statuses) + AFTER_EXITS
 
 
 def _rows() -> Iterator[str]:

@@ -3,14 +3,16 @@
 import json
 import logging
 import struct
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dream_core.errors import DreamError
 from jobs.disk import Footprint
 from jobs.document import fields, milliseconds
-from jobs.errors import LedgerAway
+from jobs.errors import LedgerAway, UnknownDream, UnknownVersion
 from jobs.ledger import Ledger
-from jobs.record import Ending, Order, Status
+from jobs.record import Ending, Order, Problem, Progress, Status
 from jobs.scripts import Scripts
 from jobs.store import Store
 
@@ -33,15 +35,36 @@ def refill(ledger: Ledger, store: Store, scripts: Scripts) -> int:
     store.clear_leftovers()
     restored = 0
     for job_id in store.ids():
-        try:
-            restored += _restore(job_id, ledger, store, scripts)
-            if store.asked_to_cancel(job_id):
-                ledger.cancel(job_id)
-        except LedgerAway:
-            raise
-        except (DreamError, ValueError, OSError) as error:
-            log.error("the folder of %s can't be read and is left: %s", job_id, error)
+        restored += take_in(job_id, ledger, store, scripts)
     _forget_deleted(store, scripts)
+    return restored
+
+
+def take_in(job_id: str, ledger: Ledger, store: Store, scripts: Scripts) -> bool:
+    """Tell Redis of one job on disk; return whether it had lost anything.
+
+    A folder that can't be read, and never will be, is set aside, and it is said where; one that
+    another release has written stays where it is.
+
+    Raises:
+        LedgerAway: Redis doesn't answer.
+    """
+    try:
+        restored = _restore(job_id, ledger, store, scripts)
+        if store.asked_to_cancel(job_id):
+            ledger.cancel(job_id)
+    except LedgerAway:
+        raise
+    except (DreamError, OSError) as error:
+        known = isinstance(error, UnknownDream | UnknownVersion)  # what they say is all there is
+        log.error("%s%s", "" if known else f"the folder of {job_id} is left: ", error)
+        return False
+    except ValueError as error:
+        reason = str(error).partition("\n")[0]
+        log.error("job.json of %s can't be read (%s)", job_id, reason)
+        if not scripts.run("read", job_id):  # else Redis knows all that it said
+            log.error("dream %s is lost; its folder is kept as %s", job_id, store.set_aside(job_id))
+        return False
     return restored
 
 
@@ -51,13 +74,22 @@ def _forget_deleted(store: Store, scripts: Scripts) -> None:
         return
     for job_id in scripts.run("known", ""):
         if not store.has(job_id):
-            log.warning("dream %s had been deleted, and Redis had lost that", job_id)
-            scripts.run("delete", job_id)
+            with suppress(UnknownVersion):  # the reaper says so
+                scripts.run("delete", job_id)
+                log.warning("dream %s had been deleted, and Redis had lost that", job_id)
 
 
 def _restore(job_id: str, ledger: Ledger, store: Store, scripts: Scripts) -> bool:
-    """Tell Redis of one job; return whether it had lost anything."""
-    order, ending = store.order(job_id), store.ending(job_id)
+    """Tell Redis of one job; return whether it had lost anything.
+
+    Raises:
+        ValueError: its order can't be read.
+    """
+    order = store.order(job_id)
+    try:
+        ending, whole = store.ending(job_id), True
+    except ValueError:
+        ending, whole = _lost_ending(order, _found(store, job_id)), False
     frames = ending.frames if ending else _found(store, job_id)
     takes = _takes(order)
     left = takes.bytes - len(frames) * takes.frame_bytes
@@ -70,10 +102,33 @@ def _restore(job_id: str, ledger: Ledger, store: Store, scripts: Scripts) -> boo
     if not store.has(job_id):  # deleted between our look at its folder and now
         scripts.run("delete", job_id)
         return False
+    if not whole:
+        ledger.remember(job_id)
     log.warning("Redis had lost dream %s: it is %s", job_id, status)
     if status is Status.QUEUED:
         ledger.deliver(job_id, order.queue)
     return True
+
+
+def _lost_ending(order: Order, frames: list[str]) -> Ending:
+    """Return an ending for a job that has one which can't be read: it isn't run again."""
+    log.error("ending.json of %s can't be read: it counts as failed, its frames stay", order.id)
+    return Ending(
+        status=Status.FAILED,
+        seq=0,
+        attempt=0,
+        run=None,
+        progress=Progress.at(order.begins_at, order.spec["iterations"]),
+        problem=Problem(
+            code="ending-lost",
+            title="How it ended is not known",
+            detail=f"ending.json of dream {order.id} can't be read; its frames are kept, and "
+            f"POST /dreams/{order.id}/retry asks for the same once more",
+        ),
+        started_at=None,
+        finished_at=datetime.now(UTC),
+        frames=frames,
+    )
 
 
 def _takes(order: Order) -> Footprint:

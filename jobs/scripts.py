@@ -10,8 +10,8 @@ from typing import Any, Final
 import redis
 from redis.commands.core import Script
 
-from jobs.errors import LedgerAway, LedgerFull
-from jobs.record import MOVES, QUEUES
+from jobs.errors import LedgerAway, LedgerFull, UnknownVersion
+from jobs.record import MOVES, QUEUES, VERSION
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ def source(name: str) -> str:
             f"local EVENTS_KEPT, LOOKED_AT = {EVENTS_KEPT}, {LOOKED_AT}",
             f"local WAIT_BOUNDS = {{{', '.join(map(str, WAIT_BOUNDS))}}}",
             f"local RUN_BOUNDS = {{{', '.join(map(str, RUN_BOUNDS))}}}",
+            f"local VERSION = '{VERSION}'",
             (folder / "prelude.lua").read_text(),
             (folder / f"{name}.lua").read_text(),
         )
@@ -65,6 +66,7 @@ class Scripts:
 
         Raises:
             LedgerAway, LedgerFull: it has not run, or nobody knows.
+            UnknownVersion: the record is of another release, and it has not run.
         """
         if name not in self._scripts:
             self._scripts[name] = self._client.register_script(source(name))
@@ -112,6 +114,7 @@ def translated(call: Callable[[], Any]) -> Any:
     Raises:
         LedgerAway: no connection, or Redis is loading, a replica, or unable to write its disk.
         LedgerFull: Redis is at its maxmemory.
+        UnknownVersion: a script met a record of another release.
     """
     try:
         return call()
@@ -120,6 +123,9 @@ def translated(call: Callable[[], Any]) -> Any:
     except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError) as error:
         raise LedgerAway(error) from error
     except redis.ResponseError as error:
+        if str(error).startswith("UNKNOWNVERSION"):
+            _, job_id, found = str(error).split(" ", 2)
+            raise UnknownVersion(f"the record of dream {job_id}", found, VERSION) from None
         # MISCONF: the append-only file can't be written; TRYAGAIN, MASTERDOWN: a failover.
         if str(error).split(" ", 1)[0] in ("MISCONF", "TRYAGAIN", "MASTERDOWN", "NOREPLICAS"):
             raise LedgerAway(error) from error

@@ -1,8 +1,10 @@
 """Every setting of a deployment, once: read from DREAM_… when a process starts, then passed on."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
+from urllib.parse import urlsplit, urlunsplit
 
 import platformdirs
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
@@ -12,6 +14,10 @@ from jobs import door
 from jobs.errors import BadSetting
 
 PREFIX = "DREAM_"
+
+_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(m|min|minutes?|h|hours?|d|days?|w|weeks?)")
+_SHORTEST_S, _LONGEST_S = 60, 3650 * 86_400
 
 
 def _data_dir() -> Path:
@@ -93,6 +99,11 @@ class Settings(BaseSettings):
         description="bytes that stay free on the data folder's disk: a dream that may not fit "
         "above them is refused",
     )
+    retention: str = Field(
+        "7d",
+        description="how long a finished dream is kept after its end: 90m, 12h, 7d, 4w, or off to "
+        "keep all until they are deleted",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least serious line that is logged"
     )
@@ -115,13 +126,19 @@ class Settings(BaseSettings):
             raise ValueError("give all, or numbers with commas")
         return gpus
 
+    @field_validator("retention")
+    @classmethod
+    def _duration(cls, retention: str) -> str:
+        duration_s(retention)
+        return retention
+
     @field_validator("redis_url")
     @classmethod
     def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
         schemes = ("redis://", "rediss://", "unix://", "redis+socket://")
         if url and not url.get_secret_value().startswith(schemes):
             raise ValueError(f"start it with one of {', '.join(schemes)}")
-        return url
+        return url and _usable(url)
 
     @property
     def embedded(self) -> bool:
@@ -140,6 +157,11 @@ class Settings(BaseSettings):
             BadSetting: what is set is no key.
         """
         return door.read_key(self.api_key, self.api_key_file)
+
+    @property
+    def keep_s(self) -> float | None:
+        """Seconds that a finished dream is kept after its end; None: for good."""
+        return duration_s(self.retention)
 
     def check_host(self) -> Self:
         """Refuse to be reached from other machines without a key.
@@ -166,6 +188,24 @@ class Settings(BaseSettings):
         return self.model_copy(update={"api_key": None, "api_key_file": None})
 
 
+def duration_s(typed: str) -> float | None:
+    """Return a duration as people type it, `7d`, `12 hours` or `off`, in seconds; None for `off`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    words = typed.strip().lower()
+    if words in ("off", "never", "none"):
+        return None
+    found = _DURATION.fullmatch(words)
+    if not found:
+        raise ValueError("give a number and its unit, or off")
+    seconds = float(found[1]) * _SECONDS[found[2][0]]
+    if not _SHORTEST_S <= seconds <= _LONGEST_S:
+        raise ValueError("give 1m to 3650d, or off")
+    return seconds
+
+
 def load(**given: object) -> Settings:
     """Return the settings of this process: `given` (options of a command) before the environment.
 
@@ -177,12 +217,11 @@ def load(**given: object) -> Settings:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         field = str(fault["loc"][0])
-        secret = SecretStr in get_args(Settings.model_fields[field].annotation)
         reason = fault["msg"].removeprefix("Value error, ")
         described = Settings.model_fields[field].description
         raise BadSetting(
             PREFIX + field.upper(),
-            "…" if secret else fault["input"],
+            _shown(field, fault["input"]),
             f"{reason[0].lower()}{reason[1:]} ({described})",
             field,
         ) from None  # the original shows the value, which may hold a password
@@ -200,3 +239,31 @@ def environment(settings: Settings) -> dict[str, str]:
         else:
             env[PREFIX + name.upper()] = str(value)
     return env
+
+
+def _usable(url: SecretStr) -> SecretStr:
+    """Return an address whose parts make sense.
+
+    Raises:
+        ValueError: one of them doesn't.
+    """
+    parts = urlsplit(url.get_secret_value())  # raises for what is no address at all
+    if parts.scheme in ("redis", "rediss"):
+        if not parts.hostname:
+            raise ValueError("name a host")
+        if parts.path.strip("/") and not parts.path[1:].isdecimal():
+            raise ValueError("what follows the host is the number of a database")
+        _ = parts.port  # raises for what is no port
+    return url
+
+
+def _shown(field: str, value: object) -> object:
+    """Return a refused value as it may be logged."""
+    if field != "redis_url":
+        secret = SecretStr in get_args(Settings.model_fields[field].annotation)
+        return "…" if secret else value
+    try:
+        parts = urlsplit(str(value))
+    except ValueError:
+        return "…"
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))

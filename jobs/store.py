@@ -11,6 +11,7 @@ job's folder, so that a worker that came too late can't bring a deleted one back
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -19,14 +20,15 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from jobs.errors import StoreFault, UnknownDream
-from jobs.record import Ending, Order, Source
+from jobs.errors import StoreFault, UnknownDream, UnknownVersion
+from jobs.record import VERSION, Ending, Order, Source
 
 START = "start"
 CANCEL = "cancel"
 PNG_ALPHA = 4  # bit of a PNG's color type
+ASIDE = "set-aside"
 LEFT_AFTER_S = 3600  # no picture is written for so long
 CHECKPOINTS_KEPT = 2  # the one before is used where the last can't be read
 
@@ -79,6 +81,7 @@ class Store:
     def __init__(self, data_dir: Path) -> None:
         """Keep everything under `data_dir`."""
         self.root = data_dir / "dreams"
+        self.aside = data_dir / ASIDE
 
     def create(
         self, job_id: str, picture: Picture, order: Order, start: Start | None = None
@@ -138,33 +141,63 @@ class Store:
         """  # noqa: D205
         folder = self._folder(job_id)
         self.withdraw_cancel(job_id)
+        halves = folder.glob(".*.part")
         kept = {self.frame_path(job_id, *each) for each in published}
         with _faults(folder):
             kept.update(self.checkpoints(job_id)[:1])
-            for path in (*(folder / "frames").iterdir(), *(folder / "checkpoints").iterdir()):
+            files = (*(folder / "frames").iterdir(), *(folder / "checkpoints").iterdir())
+            for path in (*files, *halves):
                 if path not in kept:
                     path.unlink(missing_ok=True)
 
     def discard(self, job_id: str) -> None:
         """Remove a job's folder; it loses its name first, so that half of one is never seen."""
         folder, gone = self._folder(job_id), self.root / f".{job_id}.gone"
-        with _faults(folder):
-            if folder.exists():
-                folder.rename(gone)
+        with _faults(folder), suppress(FileNotFoundError):  # or somebody else removes it just now
+            folder.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
     def clear_leftovers(self) -> None:
         """Remove what was half made or half removed when a process ended."""
         with _faults(self.root):
             for path in (*self.root.glob(".*.gone"), *self.root.glob(".*.new")):
-                if path.suffix == ".gone" or time.time() - path.stat().st_mtime > LEFT_AFTER_S:
+                if path.suffix == ".gone" or _age_s(path) > LEFT_AFTER_S:
                     shutil.rmtree(path, ignore_errors=True)
 
+    def set_aside(self, job_id: str) -> Path:
+        """Move a folder that can't be read to where nobody looks for dreams; return where."""
+        with _faults(self.aside):
+            return set_aside(self._folder(job_id), self.aside)
+
+    def clear_set_aside(self, older_than_s: float) -> None:
+        """Remove what was set aside so long ago."""
+        with _faults(self.aside):
+            for path in self.aside.glob("*"):
+                if _age_s(path) > older_than_s:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def changed_at(self, job_id: str) -> float | None:
+        """Return when a file of a job last came or went, Unix time; None where it has no folder."""
+        folder = self._folder(job_id)
+        with _faults(folder):
+            found = [path for path in (folder, *folder.glob("[fc]*s")) if path.exists()]
+            return max((path.stat().st_mtime for path in found), default=None)
+
     def order(self, job_id: str) -> Order:
-        """Return what was accepted."""
+        """Return what was accepted.
+
+        Raises:
+            UnknownVersion: another release has written it.
+            ValueError: it is no whole order.
+        """
         path = self._folder(job_id) / "job.json"
         with _faults(path):
-            return Order.model_validate_json(path.read_bytes())
+            if not path.exists() and path.parent.exists():
+                raise ValueError("there is none")  # a folder gets its name when it is whole
+            order = Order.model_validate(_read(path))
+            if order.source is None:
+                raise ValueError("it names no source")
+            return order
 
     def ask_to_cancel(self, job_id: str) -> None:
         """Keep that a job is to be canceled, until it has ended."""
@@ -189,10 +222,10 @@ class Store:
             _write(path, ending.model_dump_json().encode())
 
     def ending(self, job_id: str) -> Ending | None:
-        """Return how a job ended, None if it has not."""
+        """Return how a job ended, None if it has not; raises as `order` does."""
         path = self._folder(job_id) / "ending.json"
         with _faults(path):
-            return Ending.model_validate_json(path.read_bytes()) if path.exists() else None
+            return Ending.model_validate(_read(path)) if path.exists() else None
 
     def frames(self, job_id: str) -> dict[int, Path]:
         """Return one file for each iteration that any attempt has written."""
@@ -259,6 +292,23 @@ class Store:
         return self.root / job_id
 
 
+def set_aside(path: Path, aside: Path) -> Path:
+    """Move what can't be read into a folder of such things; return where it is now."""
+    aside.mkdir(parents=True, exist_ok=True)
+    target = aside / f"{path.name}.{time.time_ns()}"
+    path.rename(target)
+    os.utime(target)  # from now on its age counts
+    return target
+
+
+def _age_s(path: Path) -> float:
+    """Return the seconds since a file or the entries of a folder changed; 0 where it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _iteration(path: Path) -> int:
     """Return the number that a frame's or a checkpoint's name begins with."""
     return int(path.name.partition(".")[0])
@@ -267,6 +317,14 @@ def _iteration(path: Path) -> int:
 def _attempt(path: Path) -> int:
     """Return the attempt that a checkpoint's name ends with: the number of its fence."""
     return int(path.name.partition(".")[2].partition("-")[0])
+
+
+def _read(path: Path) -> Any:
+    """Return what a file of JSON holds, if this release knows its version."""
+    told = json.loads(path.read_bytes())
+    if isinstance(told, dict) and told.get("version", VERSION) != VERSION:
+        raise UnknownVersion(str(path), told["version"], VERSION)
+    return told
 
 
 def _link(path: Path, target: Path) -> None:

@@ -21,6 +21,7 @@ from urllib.parse import quote
 import redis
 
 from dream_core.errors import DreamError
+from jobs import aof, exits
 from jobs.errors import DataFolderInUse, ServerDown, ServerMissing, StoreFault
 from jobs.process import ask_kernel, end_with_parent
 from jobs.settings import Settings, load
@@ -122,6 +123,8 @@ def serve(settings: Settings) -> int:
     parent = os.getppid() if settings.parent_pid is None else settings.parent_pid
     descriptor = lock(settings.data_dir)
     command = arguments(settings.data_dir)
+    if said := aof.check(command, settings.data_dir):
+        print(f"valkey: {said}", file=sys.stderr)  # noqa: T201
     if sys.platform == "linux":
         # The same process becomes the server, and keeps the lock and the kernel's promise.
         ask_kernel()
@@ -160,8 +163,7 @@ def main() -> int:
     try:
         return serve(load())
     except DreamError as error:
-        print(f"valkey: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+        return exits.tell("valkey", error)
 
 
 if __name__ == "__main__":

@@ -26,4 +26,5 @@ def open_ledger(
 
 def open_reaper(settings: Settings, ledger: Ledger) -> Reaper:
     """Return the reaper that an API starts beside its routes, and stops at its end."""
-    return Reaper(connect(settings), ledger, Store(settings.data_dir))
+    store = Store(settings.data_dir)
+    return Reaper(connect(settings), ledger, store, keep_s=settings.keep_s)

@@ -11,11 +11,12 @@ import torch
 
 from dream_core.errors import DreamError
 from jobs.claim import Claim
-from jobs.errors import StoreFault
+from jobs.errors import StoreFault, UnknownVersion
 
 log = logging.getLogger(__name__)
 
-HEADER = b"torch-inception checkpoint 1\n"
+VERSION = 1
+HEADER = b"torch-inception checkpoint "  # then its version, and the checksum, a line each
 
 # A state is saved at most this often, and never for more than 3 % of the time: the next one is
 # due after 33 times what the last one cost.
@@ -38,7 +39,7 @@ class Resumable(Protocol):
 
 
 class Torn(ValueError):
-    """A file that isn't a whole checkpoint of this version."""
+    """A file that isn't a whole checkpoint."""
 
 
 def pack(state: Mapping[str, Any]) -> bytes:
@@ -46,18 +47,22 @@ def pack(state: Mapping[str, Any]) -> bytes:
     content = io.BytesIO()
     torch.save(dict(state), content)
     digest = hashlib.sha256(content.getvalue()).hexdigest().encode()
-    return HEADER + digest + b"\n" + content.getvalue()
+    return b"%s%d\n%s\n%s" % (HEADER, VERSION, digest, content.getvalue())
 
 
 def unpack(data: bytes) -> dict[str, Any]:
     """Return the state that `pack` was given.
 
     Raises:
-        Torn: a byte is missing or another, or a later version wrote it.
+        Torn: a byte is missing or another.
+        UnknownVersion: another release wrote it.
     """
-    if not data.startswith(HEADER):
-        raise Torn("it is no checkpoint of version 1")
-    digest, _, content = data.removeprefix(HEADER).partition(b"\n")
+    version, _, rest = data.removeprefix(HEADER).partition(b"\n")
+    if not data.startswith(HEADER) or not version.isdigit():
+        raise Torn("it is no checkpoint")
+    if int(version) != VERSION:
+        raise UnknownVersion("it", int(version), VERSION)
+    digest, _, content = rest.partition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise Torn("its checksum is wrong")
     state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
@@ -69,7 +74,7 @@ def states(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
     for file in files:
         try:
             state = unpack(file.read_bytes())
-        except (Torn, OSError) as error:
+        except (Torn, UnknownVersion, OSError) as error:
             log.warning("checkpoint %s is left: %s", file.name, error)
         else:
             yield state

@@ -4,7 +4,9 @@ import os
 
 import torch
 
+from dream_core.errors import DeviceMissing
 from dream_core.executors.device import resolve_device
+from jobs.errors import BadSetting
 from jobs.settings import Settings
 from worker.gpu import check_gpu
 
@@ -13,12 +15,15 @@ def take_device(settings: Settings) -> torch.device:
     """Return the device that the settings ask for, with the threads of this process set.
 
     Raises:
-        DeviceMissing: it isn't here; lists those that are.
+        BadSetting: it isn't here; lists those that are.
         DriverUnfit, GpuUnfit: it is, but torch can't compute on it.
     """
     # cuBLAS gives the same bits twice only with workspaces of its own, asked for before it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    device = resolve_device(settings.device)
+    try:
+        device = resolve_device(settings.device)
+    except DeviceMissing as error:
+        raise BadSetting("DREAM_DEVICE", settings.device, str(error), "device") from error
     if device.type == "cuda":
         check_gpu(device)
     torch.set_num_threads(threads(settings, torch.get_num_threads()))

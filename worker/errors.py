@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dream_core.errors import HostFault
+from dream_core.errors import BadSetup, HostFault
 from jobs.record import Problem
 
 ON_CPU = "DREAM_DEVICE=cpu; in containers, leave docker-compose.gpu.yml out"
@@ -23,7 +23,7 @@ class OutOfMemory(HostFault):
         )
 
 
-class DriverUnfit(HostFault):
+class DriverUnfit(BadSetup):
     """CUDA doesn't start under this host's driver."""
 
     code = "driver-unfit"
@@ -38,7 +38,7 @@ class DriverUnfit(HostFault):
         )
 
 
-class GpuUnfit(HostFault):
+class GpuUnfit(BadSetup):
     """torch has no code for this GPU."""
 
     code = "gpu-unfit"

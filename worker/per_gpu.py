@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from dream_core.errors import DeviceMissing, DreamError
-from jobs import logs
+from jobs import exits, logs
 from jobs.process import end_with_parent
 from jobs.settings import Settings, environment, load
 
@@ -27,8 +27,7 @@ def main() -> int:
         logs.set_up(settings, "worker")
         return keep(settings, choose(settings.gpus, present()))
     except DreamError as error:
-        logging.getLogger("worker").error("%s", error)
-        return 1
+        return exits.tell("worker", error)
 
 
 def present() -> int:

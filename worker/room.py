@@ -80,7 +80,7 @@ def _wire(
         Preparer(store, networks), str(device), stopping.asked, held_up=heartbeat.held_up
     )
     add_task(app, ledger, dreamer, heartbeat)
-    Reaper(client, ledger, store).start()
+    Reaper(client, ledger, store, keep_s=settings.keep_s).start()
     return app
 
 

@@ -5,9 +5,11 @@ from typing import Any
 
 from celery import Celery
 
+from jobs.errors import UnknownVersion
 from jobs.ledger import Ledger
 from jobs.logs import bound
 from jobs.queue import TASK
+from jobs.record import VERSION
 from worker.dreamer import Dreamer
 from worker.heartbeat import Heartbeat
 
@@ -19,12 +21,15 @@ def add_task(app: Celery, ledger: Ledger, dreamer: Dreamer, heartbeat: Heartbeat
 
     @app.task(name=TASK)
     def dream(message: dict[str, Any]) -> None:
-        if message.get("version") != 1:
-            log.error("a message of another version was left: %s", message)
+        if message.get("version") != VERSION:
+            what = f"the message of dream {message.get('id')}"
+            log.error("%s", UnknownVersion(what, message.get("version"), VERSION))
             return
         with bound(job=message["id"]):
             try:
                 run(message["id"])
+            except UnknownVersion as error:
+                log.error("%s", error)
             except Exception:  # here, where the job's id is still known
                 log.exception("dream left by a fault of ours: it goes on when its lease is over")
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from cli.errors import RoomFailed
+from cli.errors import RoomFailed, RoomUnfit
 from cli.up.log import Log
+from jobs.exits import BAD_SETUP
 
 NOT_STARTED = 127  # as shells count it
 SUPERVISOR = "dream"  # the name under which the supervisor itself speaks in the log
@@ -78,6 +79,8 @@ class Room:
 
     def failure(self) -> RoomFailed:
         """Return what to say about a room that can't be kept running."""
+        if self._exit_code == BAD_SETUP:
+            return RoomUnfit(self._last_line)
         times = max(self._failures, 1)
         return RoomFailed(self.plan.name, self._exit_code, self._last_line, times)
 
@@ -111,6 +114,9 @@ class Room:
                 self._failures = min(self._failures, self._patience.tries - 1)
             self.deaths += 1
             ended = f"{self.plan.name} ended (exit status {self._exit_code})"
+            if self._exit_code == BAD_SETUP:  # it would say the same again
+                self._gave_up(self)
+                return
             if self._failures >= self._patience.tries:
                 self._log.say(SUPERVISOR, f"{ended}, {self._failures} times in a row")
                 self._gave_up(self)

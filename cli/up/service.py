@@ -15,6 +15,7 @@ from cli.up.room import RoomPlan
 from cli.up.stack import Stack
 from jobs.errors import BadSetting
 from jobs.settings import Settings, environment
+from jobs.start import check
 from jobs.valkey import lock, socket_url
 
 ANSWER_WITHIN_S = 2.0
@@ -33,6 +34,7 @@ def stack(settings: Settings, log: Log) -> Stack:
         PortTaken: another program listens there.
     """
     settings.check_host()
+    check(settings, redis_must_answer=True)
     if settings.embedded:
         # Valkey takes the lock for good when it starts; asked here, the answer comes before
         # anything runs, and nobody takes the other stack's Valkey for ours.

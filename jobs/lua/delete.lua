@@ -4,7 +4,7 @@ for _, queue in ipairs(QUEUES) do
 end
 for _, key in ipairs(
   {'dreams:all', 'dreams:unpublished', 'dreams:overtaken', 'dreams:leases', 'dreams:deadlines',
-    'dreams:ended'}
+    'dreams:ended', 'dreams:finished'}
 ) do
   redis.call('ZREM', key, id)
 end

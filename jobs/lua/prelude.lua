@@ -1,6 +1,6 @@
 -- Comes before every script: names of keys, and the only ways in which a record changes.
 -- Keys are built from the id, so a Redis Cluster won't do; one server is all a stack needs.
--- MOVES, QUEUES, EVENTS_KEPT and the bounds of histograms are put in front of this by
+-- MOVES, QUEUES, EVENTS_KEPT, VERSION and the bounds of histograms are put in front of this by
 -- jobs/scripts.py.
 local STARTS_KEPT = 20 -- of which the pace is reckoned
 
@@ -8,6 +8,12 @@ local id = ARGV[1]
 local record = 'dream:' .. id
 local frames = record .. ':frames'
 local events = record .. ':events'
+
+-- A record of another release is left as it is, whatever is asked of it. (The first had no version.)
+local written = redis.call('HGET', record, 'version')
+if written and written ~= VERSION then
+  return redis.error_reply('UNKNOWNVERSION ' .. id .. ' ' .. written)
+end
 
 local function now()
   local time = redis.call('TIME')
@@ -175,6 +181,7 @@ local function move(to, ...)
     redis.call('HDEL', 'dreams:disk', id)
     redis.call('ZADD', 'dreams:ended', now(), id) -- until its folder says so
     count_end(to)
+    redis.call('ZADD', 'dreams:finished', now(), id) -- until it was kept long enough
   end
   if to == 'queued' then
     enqueue(true)

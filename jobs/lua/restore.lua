@@ -4,7 +4,13 @@
 -- they are on disk, and no attempt would publish them again.
 local queue, status, count = ARGV[2], ARGV[3], tonumber(ARGV[5])
 local known = get('status')
-if known and not next(MOVES[known]) then return 0 end
+local function keep_from()
+  redis.call('ZADD', 'dreams:finished', 'NX', tonumber(get('finished_at') or '') or now(), id)
+end
+if known and not next(MOVES[known]) then
+  keep_from()
+  return 0
+end
 if known and status == 'queued' then
   for at = 6 + count, #ARGV, 2 do
     if redis.call('ZCOUNT', frames, ARGV[at], ARGV[at]) == 0 then publish(ARGV[at], ARGV[at + 1]) end
@@ -26,6 +32,7 @@ for _, key in ipairs(
   redis.call('ZREM', key, id)
 end
 redis.call('HDEL', 'dreams:disk', id)
+if not next(MOVES[status]) then keep_from() end
 if status == 'queued' then
   redis.call('HSET', 'dreams:disk', id, ARGV[4])
   expect_end()

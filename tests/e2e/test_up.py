@@ -91,7 +91,7 @@ def test_a_second_one_on_the_same_data_folder_is_refused(
     second = supervise(tmp_path / "data", "--port", "0", "--workers", "0")
     said, _ = second.communicate()
 
-    assert second.returncode == 1
+    assert second.returncode == 78
     assert said.startswith("dream: another torch-inception runs on ")
     assert "DREAM_DATA_DIR" in said
 
@@ -103,7 +103,7 @@ def test_a_taken_port_is_said_before_anything_starts(supervise: Supervise, tmp_p
         supervisor = supervise(tmp_path / "data", "--port", str(port))
         said, _ = supervisor.communicate()
 
-    assert supervisor.returncode == 1
+    assert supervisor.returncode == 78
     assert said.startswith(f"dream: port {port} on 127.0.0.1 is taken")
     assert said.count("\n") == 1
 
@@ -127,7 +127,7 @@ def test_another_host_than_loopback_needs_a_key(supervise: Supervise, tmp_path: 
     supervisor = supervise(tmp_path / "data", "--host", "0.0.0.0")
     said, _ = supervisor.communicate()
 
-    assert supervisor.returncode == 1
+    assert supervisor.returncode == 78
     assert said.startswith("dream: DREAM_HOST is '0.0.0.0': other machines could reach the API")
     assert "openssl rand -base64 32" in said
     assert said.count("\n") == 1

@@ -19,7 +19,8 @@ from tests.faults.figures import Figures
 # What Redis holds beside jobs: our own indexes, the workers, and Celery's bookkeeping, whose size
 # doesn't depend on the number of jobs.
 OURS = re.compile(
-    r"dreams:(all|places|leases|unpublished|paused|held|starts|disk|deadlines|ended|watch|queued:\w+)"
+    r"dreams:(all|places|leases|unpublished|paused|held|starts|disk|deadlines|ended|finished|watch)"
+    r"|dreams:queued:\w+"
     r"|workers|worker:.+|readyz"
 )
 CELERYS = re.compile(r"_kombu\.binding.*|unacked.*|.+\.pidbox|dreams\.(interactive|bulk)(\x06.+)?")

@@ -1,5 +1,6 @@
 """What can be done to a dream over HTTP: deadline, cancel, retry, continue, delete, the queue."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -341,15 +342,20 @@ def test_a_full_queue_says_when_to_come_again(
     assert taken.status_code == 202
 
 
-def test_a_dream_that_may_not_fit_on_the_disk_is_told_what_fits(
+def test_under_the_floor_of_free_disk_new_dreams_are_refused_with_both_figures(
     settings: Settings, encode: Callable[..., bytes], store: Store
 ) -> None:
-    """507 with the count; nothing of it stays on the disk."""
+    """507 with the way out; nothing of it stays on the disk."""
     floor = settings.model_copy(update={"min_free_disk": 10**18})
     api = TestClient(create_app(floor), raise_server_exceptions=False)
     answer = api.post("/dreams", files={"image": ("a", encode())})
 
     assert code(answer) == (507, "disk-full")
     assert int(answer.headers["retry-after"]) > 0
-    assert "0 fit" in answer.json()["detail"]
+    said = answer.json()["detail"]
+    assert re.fullmatch(
+        r"the disk has \S+ GB free, 1e\+09 GB are kept free \(DREAM_MIN_FREE_DISK\); "
+        "delete dreams, free space, or lower it",
+        said,
+    )
     assert not store.root.exists() or list(store.root.iterdir()) == []

@@ -126,7 +126,7 @@ def test_a_taken_port_is_one_sentence(settings: Settings) -> None:
         with started(settings.model_copy(update={"port": port})) as child:
             _, said = child.communicate()
 
-    assert child.returncode == 2
+    assert child.returncode == 78
     assert said.startswith(f"api: DREAM_PORT is '{port}': the port is taken")
     assert said.count("\n") == 1
 
@@ -144,7 +144,7 @@ def test_it_refuses_to_be_reached_from_elsewhere_without_a_key(
         _, said = child.communicate()
 
     name, value = list(where.items())[-1]
-    assert child.returncode == 2
+    assert child.returncode == 78
     assert said.startswith(f"api: DREAM_{name.upper()} is '{value}'")
     assert "openssl rand -base64 32" in said
     assert said.count("\n") == 1
@@ -156,7 +156,7 @@ def test_a_file_without_a_key_is_one_sentence(settings: Settings, tmp_path: Path
     with started(settings.model_copy(update={"api_key_file": tmp_path / "key"})) as child:
         _, said = child.communicate()
 
-    assert child.returncode == 2
+    assert child.returncode == 78
     assert said.startswith(f"api: DREAM_API_KEY_FILE is '{tmp_path / 'key'}'")
     assert said.count("\n") == 1
 

@@ -111,6 +111,32 @@ def test_a_dream_whose_frames_may_not_fit_is_refused_with_those_that_do(
     assert ledger.accept(spec, picture).status is Status.QUEUED
 
 
+def test_what_was_accepted_above_the_floor_goes_on_under_it_and_what_goes_makes_room(
+    client: redis.Redis, settings, picture: Picture
+) -> None:
+    """The floor is for new dreams; when a finished one goes, the next is taken again."""
+    disk = SmallDisk(settings.data_dir)
+    ledger = Ledger(client, disk, silent, limits=Limits(min_free_disk=1_000_000_000))
+    disk.free = 2_000_000_000
+    done, waiting = (ledger.accept(SPEC, picture).id for _ in range(2))
+    disk.free = 400_000_000
+
+    claim = ledger.claim(done, "worker")
+    assert claim is not None
+    claim.publish_frame(0, 64, 51, b"frame")
+    claim.succeed()
+    with pytest.raises(DiskFull, match=r"0\.4 GB free, 1 GB are kept free \(DREAM_MIN_FREE_DISK\)"):
+        ledger.accept(SPEC, picture)
+    with pytest.raises(DiskFull):
+        ledger.retry(done)
+
+    assert ledger.get(waiting).status is Status.QUEUED
+    assert sorted(disk.ids()) == sorted([done, waiting])
+    ledger.delete(done)  # as retention does
+    disk.free = 2_000_000_000
+    assert ledger.accept(SPEC, picture).status is Status.QUEUED
+
+
 def test_what_others_may_still_take_is_not_given_away(
     client: redis.Redis, settings, picture: Picture
 ) -> None:

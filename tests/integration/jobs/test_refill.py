@@ -223,17 +223,62 @@ def test_a_deleted_job_leaves_nothing_and_stays_deleted(
     assert ledger.claim(queued.id, "worker") is None
 
 
-def test_a_folder_that_can_not_be_read_keeps_no_other_job_away(
-    ledger: Ledger, reaper: Reaper, store: Store, client: redis.Redis, picture: Picture
+@pytest.mark.parametrize("left", ['{"version": 1, "id', "", "[]", "{}", "\0" * 300, None])
+def test_a_folder_that_can_not_be_read_is_set_aside_and_keeps_no_other_job_away(
+    ledger: Ledger,
+    reaper: Reaper,
+    store: Store,
+    client: redis.Redis,
+    picture: Picture,
+    caplog: pytest.LogCaptureFixture,
+    left: str | None,
 ) -> None:
-    """One broken file on a disk is one job lost, and it is said."""
+    """Half a job.json, zeros, none: one job lost, with its pictures kept where the log says."""
     broken, whole = ledger.accept(SPEC, picture), ledger.accept(SPEC, picture)
-    (store.root / broken.id / "job.json").write_text("{")
+    order = store.root / broken.id / "job.json"
+    order.unlink() if left is None else order.write_text(left)
     client.flushall()
 
     reaper.sweep()
 
     assert [job.id for job in ledger.newest(10)[0]] == [whole.id]
+    (kept,) = store.aside.iterdir()
+    assert (kept / "source.png").exists()
+    assert f"dream {broken.id} is lost; its folder is kept as {kept}" in caplog.text
+
+
+def test_what_redis_knows_stays_where_its_order_can_not_be_read(
+    ledger: Ledger, reaper: Reaper, store: Store, picture: Picture
+) -> None:
+    """All that was in it is in the record too: the dream goes on."""
+    job = ledger.accept(SPEC, picture)
+    (store.root / job.id / "job.json").write_text("{")
+
+    reaper.sweep()
+
+    assert ledger.claim(job.id, "worker") is not None
+    assert not store.aside.exists()
+
+
+def test_a_job_whose_ending_can_not_be_read_is_not_run_again(
+    ledger: Ledger, reaper: Reaper, store: Store, client: redis.Redis, picture: Picture
+) -> None:
+    """How it ended nobody knows; its frames are there, and the way to ask once more is said."""
+    claim = run(ledger, picture)
+    claim.succeed()
+    (store.root / claim.job.id / "ending.json").write_text('{"version": 1, "sta')
+    client.flushall()
+
+    reaper.sweep()
+    client.flushall()
+    Reaper(client, ledger, store).sweep()
+
+    job = ledger.get(claim.job.id)
+    assert job.status is Status.FAILED
+    assert job.problem is not None
+    assert job.problem.code == "ending-lost"
+    assert ledger.frame_path(job.id, 0).read_bytes() == PNG
+    assert ledger.retry(job.id).status is Status.QUEUED
 
 
 def test_a_frame_that_can_not_be_read_keeps_no_job_away(

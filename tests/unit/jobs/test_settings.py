@@ -81,6 +81,34 @@ def test_a_child_started_with_the_environment_has_the_same_settings(
     assert load() == settings
 
 
+@pytest.mark.parametrize(
+    ("typed", "seconds"),
+    [
+        ("7d", 604_800),
+        ("12h", 43_200),
+        ("90 min", 5_400),
+        ("1.5 days", 129_600),
+        ("2 Weeks", 1_209_600),
+        ("off", None),
+        ("never", None),
+    ],
+)
+def test_a_duration_is_read_as_people_type_it(typed: str, seconds: float | None) -> None:
+    """Nobody has to count the seconds of a week."""
+    assert Settings(retention=typed).keep_s == seconds
+
+
+@pytest.mark.parametrize("typed", ["7", "0d", "-1d", "30s", "7dours", "forever", "9999w", "1h30"])
+def test_a_duration_that_can_not_be_meant_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    """A mistyped one would delete somebody's dreams."""
+    monkeypatch.setenv("DREAM_RETENTION", typed)
+
+    with pytest.raises(BadSetting, match=rf"^DREAM_RETENTION is '{typed}': give .*, or off \("):
+        load()
+
+
 def test_every_setting_says_what_it_is() -> None:
     """The reference page is made of these."""
     assert all(field.description for field in Settings.model_fields.values())

@@ -1,6 +1,6 @@
 import pytest
 
-from dream_core.errors import DeviceMissing
+from jobs.errors import BadSetting
 from jobs.settings import Settings
 from worker.device import take_device, threads
 
@@ -14,5 +14,7 @@ def test_workers_share_the_cores_of_a_host() -> None:
 
 def test_a_device_that_is_not_there_is_refused_with_those_that_are() -> None:
     """A worker that should use a GPU and can't says so at its start, not by being slow."""
-    with pytest.raises(DeviceMissing, match=r"no device 'cuda:99' here; use .*cpu"):
+    with pytest.raises(
+        BadSetting, match=r"DREAM_DEVICE is 'cuda:99': there is no device 'cuda:99' here; use .*cpu"
+    ):
         take_device(Settings(device="cuda:99"))
