@@ -26,7 +26,7 @@ def torn(path: Path) -> None:
 
 def of_next_year(path: Path) -> None:
     """Let a later version have written a state."""
-    path.write_bytes(path.read_bytes().replace(HEADER, HEADER.replace(b" 1", b" 2")))
+    path.write_bytes(path.read_bytes().replace(HEADER + b"1", HEADER + b"2"))
 
 
 @pytest.mark.parametrize("spoil", [torn, of_next_year, Path.unlink])

@@ -12,6 +12,7 @@ from dream_core.picture.read import read
 from dream_core.picture.source import working_source
 from dream_core.picture.write import encode_png
 from dream_core.spec import DreamSpec
+from jobs.exits import BAD_SETUP
 from jobs.ledger import Ledger
 from jobs.presence import workers
 from jobs.queue import lists
@@ -268,7 +269,7 @@ def test_a_worker_that_should_preload_an_unknown_model_says_so_and_ends(
 ) -> None:
     """A typing error in a setting is told at the start, not with the first dream."""
     with start("worker", settings.model_copy(update={"preload": "vgg91"})) as child:
-        assert child.wait(timeout=60) == 1
+        assert child.wait(timeout=60) == BAD_SETUP
 
 
 def test_a_dream_that_is_continued_has_the_frames_of_one_that_never_stopped(
