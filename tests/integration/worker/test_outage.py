@@ -89,7 +89,10 @@ def test_a_dream_is_done_once_though_redis_lost_everything(
 def test_a_job_that_comes_after_an_outage_is_started_without_much_ado(
     alone: Settings, picture: Picture, start, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The worker says once that the queue is away, and nothing about Celery's own affairs."""
+    """The worker says that the queue is away, and nothing about Celery's own affairs.
+
+    A server that is just reading its file may send it away once more.
+    """
     client, ledger = connect(alone), open_ledger(alone)
     asked = DreamSpec(model="thin", iterations=1, image_size=64)
     with start("jobs.valkey", alone) as server:
@@ -106,7 +109,7 @@ def test_a_job_that_comes_after_an_outage_is_started_without_much_ado(
 
     assert (done.status, done.attempt) == (Status.SUCCEEDED, 1)
     said = capfd.readouterr().err
-    assert said.count("Connection to broker lost") == 1
+    assert said.count("Connection to broker lost") in (1, 2), said
     assert "DeprecationWarning" not in said
 
 
