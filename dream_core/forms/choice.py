@@ -9,7 +9,7 @@ from dream_core.forms.form import WHOLE, Form
 from dream_core.forms.memory import Size, predicted_bytes
 from dream_core.forms.parts import halo_of, reaches, up_to
 from dream_core.model import Layer, Model
-from dream_core.spec import LARGEST_IMAGE_SIZE, SMALLEST_IMAGE_SIZE, DreamSpec, scaled_size
+from dream_core.spec import SMALLEST_IMAGE_SIZE, DreamSpec, scaled_size
 
 ROWS = (512, 256, 128, 64, 32, 16)
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64, 32)
@@ -47,24 +47,24 @@ def choose(model: Model, spec: DreamSpec, size: Size, room: float) -> Form | Non
     return min(fit, key=lambda form: work(model, spec, size, form), default=None)
 
 
-def check_fits(model: Model, spec: DreamSpec, size: Size, free: int, where: str) -> None:
+def check_fits(model: Model, spec: DreamSpec, picture: Size, free: int, where: str) -> None:
     """Refuse a dream that fits in no form.
 
     Args:
         model: the spec's.
         spec: what is dreamed.
-        size: (height, width) it is dreamed at.
+        picture: (height, width) that is scaled to the spec's `image_size`.
         free: bytes that are free, of which a part is left.
         where: whose they are, for the message.
 
     Raises:
         MemoryExceeded: names the largest image_size that would fit.
     """
-    room = USED_OF_FREE * free
+    room, size = USED_OF_FREE * free, spec.working_size(*picture)
     if choose(model, spec, size, room) is None:
         least = min(predicted_bytes(model, spec, size, form) for form in forms(model, spec, size))
-        largest = largest_size(model, spec, size, room)
         there = f"{where} has {room / 1e9:.2f} GB for it"
+        largest = largest_size(model, spec, picture, room)
         raise MemoryExceeded(model.name, size, least, there, largest)
 
 
@@ -73,14 +73,14 @@ def next_smaller(model: Model, spec: DreamSpec, size: Size, form: Form) -> Form 
     return choose(model, spec, size, SMALLER * predicted_bytes(model, spec, size, form))
 
 
-def largest_size(model: Model, spec: DreamSpec, size: Size, room: float) -> int | None:
-    """Return the largest image_size, of a picture shaped as `size`, that fits in some form."""
+def largest_size(model: Model, spec: DreamSpec, picture: Size, room: float) -> int | None:
+    """Return the largest image_size, up to the spec's, at which a picture fits in some form."""
 
     def too_large(image_size: int) -> bool:
         smaller = spec.model_copy(update={"image_size": image_size})
-        return choose(model, smaller, scaled_size(*size, image_size), room) is None
+        return choose(model, smaller, scaled_size(*picture, image_size), room) is None
 
-    sizes = range(SMALLEST_IMAGE_SIZE, min(max(size), LARGEST_IMAGE_SIZE) + 1)
+    sizes = range(SMALLEST_IMAGE_SIZE, spec.image_size + 1)
     first = bisect_left(sizes, True, key=too_large)
     return sizes[first - 1] if first else None
 

@@ -17,10 +17,10 @@ class Form:
     cut: str = ""  # the pool that ends what runs in bands
 
     def __str__(self) -> str:
-        """Return it as a log has it."""
+        """Return it as a sentence has it: a picture is seen so."""
         if self.kind == "bands":
-            return f"bands of {self.part} rows to {self.cut}"
-        return f"tiles of {self.part}" if self.kind == "tiles" else "whole"
+            return f"in bands of {self.part} rows to {self.cut}"
+        return f"in tiles of {self.part}" if self.kind == "tiles" else "whole"
 
 
 WHOLE = Form()

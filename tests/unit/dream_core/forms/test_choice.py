@@ -94,9 +94,9 @@ def test_what_fits_in_no_form_is_refused_with_the_largest_size_that_does() -> No
     largest = largest_size(VGG, spec(), SIZE, 0.85 * free)
     assert largest is not None
     assert caught.value.faults[0].allowed == (str(largest),)
-    check_fits(VGG, spec(image_size=largest), (largest * 3 // 4, largest), free, "")
+    check_fits(VGG, spec(image_size=largest), SIZE, free, "")
     with pytest.raises(MemoryExceeded):
-        check_fits(VGG, spec(), ((largest + 1) * 3 // 4, largest + 1), free, "")
+        check_fits(VGG, spec(image_size=largest + 1), SIZE, free, "")
 
 
 def test_where_nothing_fits_at_all_the_way_out_is_another() -> None:
