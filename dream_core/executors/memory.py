@@ -104,8 +104,16 @@ def _host_bytes(meminfo: Path, groups: Iterable[Path]) -> int | None:
         for limit, used in _LIMITS:
             with suppress(OSError, ValueError):  # of the other version, or without a limit ("max")
                 room = int((group / limit).read_text()) - int((group / used).read_text())
-                left = min(left, max(room, 0))
+                left = min(left, max(room + _given_up(group), 0))
     return left
+
+
+def _given_up(group: Path) -> int:
+    """Return what a control group has taken of files and gives up when somebody asks for more."""
+    with suppress(OSError, ValueError, KeyError):
+        lines = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return int(lines.get("total_inactive_file") or lines["inactive_file"])
+    return 0
 
 
 def _host_total(meminfo: Path, groups: Iterable[Path]) -> int | None:
