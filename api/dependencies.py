@@ -15,11 +15,13 @@ from api.metrics import Metrics
 from api.readiness import Probe
 from api.terms import Deadline, More, Nothing, Terms, read_terms
 from dream_core.catalogue import Catalogue
+from dream_core.forms.choice import check_fits
 from dream_core.model import Model
 from dream_core.picture import Picture, read
 from dream_core.spec import DreamSpec
 from jobs.errors import UnknownFrame
 from jobs.ledger import Ledger
+from jobs.presence import memory_of
 from jobs.record import Job
 from jobs.settings import Settings
 
@@ -130,7 +132,11 @@ async def _picture(
     data = posted.need_picture()
     async with room.decoding:
         picture = await run_in_threadpool(read, data)
-        spec.check_picture(picture.height, picture.width, catalogue[spec.model])
+        model, size = catalogue[spec.model], (picture.height, picture.width)
+        spec.check_picture(*size, model)
+        free = memory_of(await run_in_threadpool(room.ledger.workers))
+        if free is not None:
+            await run_in_threadpool(check_fits, model, spec, size, free, "this server")
         yield picture
 
 

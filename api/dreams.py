@@ -33,6 +33,7 @@ from api.errors import (
 from api.openapi import DREAM_FORM, FORM_ERRORS, PNG, fields_of, problems
 from api.terms import Deadline, More
 from dream_core.errors import (
+    MemoryExceeded,
     NothingToSee,
     UnknownLayer,
     UnknownModel,
@@ -87,6 +88,7 @@ router = APIRouter(prefix="/dreams", tags=["dreams"])
         UnknownLayer,
         NothingToSee,
         WorkingSizeTooLarge,
+        MemoryExceeded,
         ImageSizeAboveLimit,
         WeightsMissing,
         PictureMissing,

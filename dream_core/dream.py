@@ -4,10 +4,10 @@ The whole loop, to be read from top to bottom: look at the picture, ask every ob
 layer, pull the gradients back to the pixels, move the pixels.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dream_core.catalogue import Catalogue
-from dream_core.errors import NotFinite, StateRefused, WeightsMissing
+from dream_core.errors import Interrupted, NotFinite, StateRefused, WeightsMissing
 from dream_core.executors.device import resolve_device
 from dream_core.executors.plan import Plan
 from dream_core.networks import Network, load_network
 from dream_core.objectives import ContentHold, GramDose, Objective, correlate
+from dream_core.objectives.objective import Pull
 from dream_core.optim import LBFGS, Adam, Look, Optimizer
 from dream_core.picture import scale
+from dream_core.sights import Sight, look
 from dream_core.spec import DreamSpec
 
 NORMALIZE_EPSILON = 1e-8  # the 2015 program's: keeps a layer without any pull from dividing by zero
 STATE_VERSION = 1
+FEW = 1 << 22  # elements that are worked on at once where a whole picture would double its memory
 # These fields decide when to stop and what is kept, not where the pixels go.
 BESIDE_THE_PATH = {"iterations", "save_every", "rounding"}
 
@@ -68,6 +71,7 @@ class Dream:
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         plan: Plan | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """Look at the source once and fix what is asked of every layer.
 
@@ -77,23 +81,29 @@ class Dream:
             network: the spec's model, loaded with the spec's pooling; else it is loaded here.
             device: cpu (the default), cuda, cuda:1, mps or auto.
             dtype: what it computes in; float32 by default.
-            plan: of an earlier run, to go on exactly as it did. It decides device and dtype.
+            plan: of an earlier run, to go on exactly as it did. It decides device and dtype. A
+                new one looks at the picture in the fastest form that its memory allows.
+            should_stop: asked between the parts of a picture that is looked at in parts.
 
         Raises:
             NothingToSee, WorkingSizeTooLarge: the source's size.
+            MemoryExceeded: it fits in no form.
+            Interrupted: it should stop, here as in every step.
             WeightsMissing, ModelRefused, DeviceMissing: loading the model.
         """
         self.spec = spec
-        self.plan = plan or _plan(network, device, dtype)
-        self.plan.check_here()
-        self.network = network or _load(spec, self.plan)
-        _check_network(self.network, spec, self.plan)
+        height, width = _size(source)
+        self._sized = spec.model_copy(update={"image_size": max(height, width)})
+        planned = plan or _plan(network, device, dtype)
+        planned.check_here()
+        self.network = network or _load(spec, planned)
+        _check_network(self.network, spec, planned)
+        self._sized.check_picture(height, width, self.network.model)
+        self.plan = plan or planned.fitted(self.network.model, self._sized, (height, width))
+        self._should_stop = should_stop
         self.iteration = 0
         self._picture = self._take(source)
-        _, height, width = self._picture.shape
-        self._sized = spec.model_copy(update={"image_size": max(height, width)})
-        self._sized.check_picture(height, width, self.network.model)
-        self._source_sha256 = sha256(self.picture().numpy().tobytes()).hexdigest()
+        self._source_sha256 = _digest(self._picture)
         with self.plan.held():
             self._wishes = tuple(self._capture())
         self._optimizer = self._make_optimizer()
@@ -112,11 +122,12 @@ class Dream:
 
         Raises:
             NotFinite: the picture has not moved, and won't.
+            Interrupted: it has not moved, and does when it is stepped again.
         """
         with self.plan.held():
-            look = self._optimizer.follow(self._picture, self._look_at)
+            seen = self._optimizer.follow(self._picture, self._look_at)
         self.iteration += 1
-        return Step(self.iteration, octave=0, losses=dict(look.losses))
+        return Step(self.iteration, octave=0, losses=dict(seen.losses))
 
     def gradient(self, picture: Source) -> tuple[Tensor, dict[str, float]]:
         """Ask at any picture of the source's size what is asked at every step. Moves nothing.
@@ -136,27 +147,26 @@ class Dream:
                 f"the picture is {tuple(taken.shape)}, the dream {tuple(self._picture.shape)}"
             )
         with self.plan.held():
-            look = self._look_at(taken)
-        return look.gradient, dict(look.losses)
+            seen = self._look_at(taken)
+        return seen.gradient, dict(seen.losses)
 
     def _look_at(self, picture: Tensor) -> Look:
         """Look at the picture, ask every objective, pull their gradients back to the pixels."""
-        features, tape = self.network.forward(picture, self._layers)
+        sight = self._see(picture, self._layers)
+        statistics = sight.gather([(wish.layer, wish.objective.measure) for wish in self._wishes])
         losses: dict[str, Tensor] = {}
-        pulls: dict[str, Tensor] = {}
-        for wish in self._wishes:
-            seen = features[wish.layer]
-            loss, pull = wish.objective.solve(wish.objective.measure(seen))
+        pulls: list[tuple[str, Pull]] = []
+        for wish, statistic in zip(self._wishes, statistics, strict=True):
+            loss, pull = wish.objective.solve(statistic)
             losses[wish.name] = loss * wish.weight
-            pulled = self._shape(pull(seen)) * wish.weight
-            pulls[wish.layer] = pulls[wish.layer] + pulled if wish.layer in pulls else pulled
-        return _finite(losses, tape.backward(pulls))
-
-    def _shape(self, pulled: Tensor) -> Tensor:
-        """Make every layer pull alike, whatever its dose and depth, where the spec says so."""
-        if not self.spec.normalize_gradients:
-            return pulled
-        return pulled / (pulled.abs().sum() + NORMALIZE_EPSILON)
+            pulls.append((wish.layer, pull))
+        if self.spec.normalize_gradients:
+            pulls = _normalized(sight, pulls)
+        weighted = [
+            (layer, _times(wish.weight, pull))
+            for wish, (layer, pull) in zip(self._wishes, pulls, strict=True)
+        ]
+        return _finite(losses, sight.pull_back(weighted))
 
     @property
     def _layers(self) -> Collection[str]:
@@ -164,21 +174,41 @@ class Dream:
 
     def _capture(self) -> Iterator[Wish]:
         """Fix every target by the plan that also steps, or dose 1 would not be exactly nothing."""
-        seen = self._see(self._picture, self._layers)
-        textures = seen
-        if self.spec.style_scale != 1:
-            textures = self._see(self._style_source(), self.spec.layers)
-        for layer, dose in self.spec.layers.items():
-            texture = textures[layer]
-            gram = correlate(texture) / texture.numel()
-            yield Wish(layer, layer, GramDose.capture(gram, dose, seen[layer].numel()))
-        for layer in self.spec.content_layers:
-            yield Wish(
-                f"content:{layer}", layer, ContentHold(seen[layer]), self.spec.content_weight
+        grams = [(layer, correlate) for layer in self.spec.layers]
+        held = [(layer, _itself) for layer in self.spec.content_layers]
+        same_size = self.spec.style_scale == 1
+        seen: list[Tensor] = []
+        if same_size or held:
+            seen = self._see(self._picture, self._layers).gather(
+                [*(grams if same_size else []), *held]
             )
+        textures, size = seen, _size(self._picture)
+        if not same_size:
+            source = self._style_source()
+            textures, size = self._see(source, self.spec.layers).gather(grams), _size(source)
+        here, there = self._elements(_size(self._picture)), self._elements(size)
+        for (layer, dose), texture in zip(self.spec.layers.items(), textures, strict=False):
+            gram = texture / there[layer]
+            yield Wish(layer, layer, GramDose.capture(gram, dose, here[layer]))
+        features = seen[len(seen) - len(held) :]
+        for layer, target in zip(self.spec.content_layers, features, strict=True):
+            yield Wish(f"content:{layer}", layer, ContentHold(target), self.spec.content_weight)
 
-    def _see(self, picture: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        return self.network.forward(picture, layers)[0]
+    def _elements(self, size: tuple[int, int]) -> dict[str, int]:
+        """Return channels · height · width of each layer with a dose, of a picture of that size."""
+        model = self.network.model
+        sizes = model.sizes(self.spec.layers, *size, self.network.pooling)
+        return {
+            layer: model.by_name[layer].channels * prod(sizes[layer]) for layer in self.spec.layers
+        }
+
+    def _see(self, picture: Tensor, layers: Collection[str]) -> Sight:
+        return look(self.network, picture, layers, self.plan.form, self._check)
+
+    def _check(self) -> None:
+        """Leave in the middle of a step where somebody wants it to stop."""
+        if self._should_stop():
+            raise Interrupted(self.iteration)
 
     def _style_source(self) -> Tensor:
         """Return the source at the size that the Gram targets are taken from."""
@@ -188,12 +218,14 @@ class Dream:
 
     def _take(self, picture: Source) -> Tensor:
         """Return a copy, where and in what the network computes."""
+        taken = torch.empty(
+            (3, *_size(picture)), device=self.network.device, dtype=self.network.dtype
+        )
         if isinstance(picture, np.ndarray):
-            picture = torch.from_numpy(np.array(picture, order="C"))
-        if picture.dim() != 3 or picture.shape[0] != 3:
-            raise ValueError(f"a picture is (3, height, width), not {tuple(picture.shape)}")
-        placed = picture.detach().to(self.network.device, self.network.dtype, copy=True)
-        return placed.contiguous()
+            for plane, target in zip(picture, taken, strict=True):  # one more in memory, not three
+                target.copy_(torch.from_numpy(np.array(plane, order="C")))
+            return taken
+        return taken.copy_(picture.detach())
 
     def _make_optimizer(self) -> Optimizer:
         if self.spec.learning_rate is None:
@@ -275,9 +307,44 @@ def _check_network(network: Network, spec: DreamSpec, plan: Plan) -> None:
             raise ValueError(f"the network has {what} {has}, the dream asks for {asked}")
 
 
+def _size(picture: Source) -> tuple[int, int]:
+    """Return (height, width) of what must be a picture."""
+    if len(picture.shape) != 3 or picture.shape[0] != 3:
+        raise ValueError(f"a picture is (3, height, width), not {tuple(picture.shape)}")
+    return picture.shape[1], picture.shape[2]
+
+
+def _itself(features: Tensor) -> Tensor:
+    return features
+
+
+def _times(weight: float, pull: Pull) -> Pull:
+    return lambda features: pull(features) * weight
+
+
+def _normalized(sight: Sight, pulls: Sequence[tuple[str, Pull]]) -> list[tuple[str, Pull]]:
+    """Make every layer pull alike, whatever its dose and depth: divide by the whole's L1 norm."""
+
+    def size_of(pull: Pull) -> Pull:
+        return lambda features: pull(features).abs().sum()
+
+    def divided(pull: Pull, norm: Tensor) -> Pull:
+        return lambda features: pull(features) / (norm + NORMALIZE_EPSILON)
+
+    norms = sight.gather([(layer, size_of(pull)) for layer, pull in pulls])
+    return [(layer, divided(pull, norm)) for (layer, pull), norm in zip(pulls, norms, strict=True)]
+
+
+def _digest(picture: Tensor) -> str:
+    """Return the checksum of a picture as float32, without one more copy of it."""
+    return sha256(picture.to("cpu", torch.float32).numpy().data).hexdigest()
+
+
 def _finite(losses: dict[str, Tensor], gradient: Tensor) -> Look:
     """Bring the losses to the host, once, and let nothing by that isn't a number."""
-    all_finite = gradient.isfinite().all()
+    # At once it would take as much memory again as the gradient itself.
+    chunks = torch.split(gradient.flatten(), FEW)
+    all_finite = torch.stack([few.isfinite().all() for few in chunks]).all()
     *values, fine = torch.stack([*losses.values(), all_finite.to(gradient.dtype)]).tolist()
     found = dict(zip(losses, values, strict=True))
     broken = [name for name, value in found.items() if not isfinite(value)]

@@ -7,6 +7,7 @@
     │   ├── UnknownModel
     │   ├── NothingToSee        the picture has no position at the deepest layer asked
     │   ├── WorkingSizeTooLarge
+    │   ├── MemoryExceeded      the dream fits into memory in no form
     │   ├── PictureRefused      (dream_core.picture.errors: too large, too thin, truncated …)
     │   └── ModelRefused        a model file that can't be read or taken in
     ├── Wait                    nobody's fault: the same request succeeds later
@@ -18,6 +19,7 @@
     │   ├── NotFinite           a gradient left the numbers: nothing moves on from there
     │   └── StateRefused        a saved state that isn't of this dream under this plan
     └── Stale                   nobody's move: the writer stops quietly
+        └── Interrupted         asked to stop in the middle of a step
 
 Each class has a stable `code` and a `title`; its constructor takes values and writes the sentence,
 so no raiser words its own. What HTTP answers stands in `api/problems.py` alone.
@@ -71,6 +73,17 @@ class BadSetup(HostFault):
 
 class Stale(DreamError):
     """Somebody else is right by now."""
+
+
+class Interrupted(Stale):
+    """A step was left in the middle because somebody asked for it. The picture has not moved."""
+
+    code = "interrupted"
+    title = "Interrupted"
+
+    def __init__(self, iteration: int) -> None:
+        """Say where the picture stands."""
+        super().__init__(f"asked to stop after iteration {iteration}, in the middle of the next")
 
 
 def nearest(name: str, names: Sequence[str], limit: int = 5) -> tuple[str, ...]:
@@ -186,6 +199,30 @@ class WorkingSizeTooLarge(Refused):
             f"{limit / 1e6:g}; the largest image_size for this picture is {largest}"
         )
         self.faults = (FieldFault(field, max(height, width), str(self), (str(largest),)),)
+
+
+class MemoryExceeded(Refused):
+    """Even in its smallest parts the dream needs more memory than is free."""
+
+    code = "memory-exceeded"
+    title = "Too large for the memory here"
+
+    def __init__(
+        self, model: str, size: tuple[int, int], least: int, there: str, largest: int | None
+    ) -> None:
+        """Name what it needs at least, what there is, and the largest image_size that would fit."""
+        height, width = size
+        way_out = (
+            f"the largest image_size that fits is {largest}"
+            if largest
+            else "no image_size fits; free some memory, or ask a layer nearer to the picture"
+        )
+        super().__init__(
+            f"{model} at {width} × {height} needs at least {least / 1e9:.2f} GB of memory, "
+            f"{there}; {way_out}"
+        )
+        allowed = (str(largest),) if largest else ()
+        self.faults = (FieldFault("image_size", max(height, width), str(self), allowed),)
 
 
 class ModelRefused(Refused):

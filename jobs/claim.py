@@ -56,6 +56,7 @@ class Claim:
 
     def begin(self, run: Run) -> None:
         """Record how the dream is run."""
+        self.job = self.job.model_copy(update={"run": run})
         self._note("run", run.model_dump_json())
 
     def progress(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from functools import cache
 from typing import Literal, cast
 
@@ -44,6 +45,7 @@ class Presence(BaseModel):
     pid: int
     state: State = "starting"
     device: str | None = None
+    memory_bytes: int | None = None  # free on its device when it had no dream yet
     model: str | None = None  # being pulled, or dreaming
     bytes_done: int | None = None
     bytes_total: int | None = None
@@ -56,6 +58,12 @@ class Presence(BaseModel):
     def name(self) -> str:
         """HOST:SLOT, as the worker is called everywhere."""
         return f"{self.host}:{self.slot}"
+
+
+def memory_of(workers: Sequence[Presence]) -> int | None:
+    """Return the most memory that a worker has for a dream; None while any has yet to tell."""
+    told = [worker.memory_bytes for worker in workers]
+    return max((room for room in told if room), default=None) if all(told) else None
 
 
 def announce(scripts: Scripts, presence: Presence) -> None:

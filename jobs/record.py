@@ -71,7 +71,9 @@ class Run(_Part):
     device: str
     plan: dict[str, Any] = Field(description="executor, threads and all that decides the bytes")
     versions: dict[str, str]
-    predicted_bytes: int | None = Field(None, description="memory it may need, by a rule of thumb")
+    predicted_bytes: int | None = Field(
+        None, description="memory that it is predicted to need at most"
+    )
     free_bytes: int | None = Field(None, description="memory that the device had before it began")
 
 

@@ -86,7 +86,13 @@ class Settings(BaseSettings):
         "vgg19",
         description="model whose weights a worker has before its first job; `none` for no model",
     )
-    max_image_size: int = Field(2048, ge=32, le=12_000, description="largest image_size of a dream")
+    max_image_size: int = Field(
+        2048,
+        ge=32,
+        le=12_000,
+        description="largest image_size of a dream: a limit of its time; that it fits into memory "
+        "is seen to by plan",
+    )
     max_upload_bytes: int = Field(
         20 * 2**20, ge=1024, description="largest picture that is taken, in bytes"
     )

@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dream_core.catalogue import Catalogue
-from dream_core.errors import DreamError, Stale
-from dream_core.executors.memory import free_bytes, ran_out
+from dream_core.errors import DreamError, Interrupted, Stale
+from dream_core.executors.memory import ran_out
 from dream_core.picture.write import encode_png
-from dream_core.spec import DreamSpec, scaled_size
+from dream_core.spec import DreamSpec
 from jobs.claim import Claim
 from jobs.errors import DeadlinePassed, LedgerAway, StoreFault
-from jobs.record import Job, Problem, Run
+from jobs.record import Problem, Run
 from worker.checkpoint import Checkpoints
 from worker.errors import OutOfMemory, internal
+from worker.smaller import form_of, largest, smaller
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,8 @@ class Prepared:
     begins_at: int = 0  # iteration of its first frame
 
 
-Prepare = Callable[[Claim, DreamSpec, Catalogue], Prepared]
+Prepare = Callable[[Claim, DreamSpec, Catalogue, Callable[[], bool]], Prepared]
+"""The last is asked between the parts of a picture: whether to leave in the middle of a step."""
 
 
 def leave_process() -> None:
@@ -109,23 +111,42 @@ class Dreamer:
             log.warning("dream failed: %s (%s)", error, error.code)
             _fail(claim, Problem.of(error))
         except Exception as error:
-            log.exception("dream failed by a fault of ours")
-            _fail(claim, self._unforeseen(claim.job, error))
             if ran_out(error):
+                log.warning("out of memory: %s", error)
+                self._run_smaller(claim)
                 self._leave()
+            else:
+                log.exception("dream failed by a fault of ours")
+                _fail(claim, internal(claim.job.id))
 
-    def _unforeseen(self, job: Job, error: Exception) -> Problem:
-        """Return what to tell of an error that isn't ours: memory, or a fault of the program."""
-        if not ran_out(error):
-            return internal(job.id)
-        size = scaled_size(job.source.height, job.source.width, job.spec["image_size"])
-        free = free_bytes(self._device)
-        return Problem.of(OutOfMemory(job.spec["model"], *size, self._device, free))
+    def _run_smaller(self, claim: Claim) -> None:
+        """Give the job back to be seen in smaller parts; where there are none, it has failed."""
+        run, catalogue = claim.job.run, Catalogue.load()
+        if run is None:  # not even its picture could be read
+            _fail(claim, internal(claim.job.id))
+            return
+        spec = DreamSpec.parse(claim.job.spec, catalogue)
+        model = catalogue[spec.model]
+        found = smaller(run, spec, model)
+        if found is None:
+            size, form = (run.height, run.width), str(form_of(run))
+            able = largest(run, spec, model)
+            _fail(claim, Problem.of(OutOfMemory(model.name, size, self._device, form, able)))
+            return
+        with suppress(Stale, LedgerAway):
+            before, after = str(form_of(run)), str(form_of(found))
+            claim.begin(found)
+            claim.tell("out-of-memory", form=before, next=after)
+            claim.give_back()
 
     def _dream(self, claim: Claim) -> None:
         catalogue = Catalogue.load()
         spec = DreamSpec.parse(claim.job.spec, catalogue)
-        prepared = self._prepare(claim, spec, catalogue)
+        try:
+            prepared = self._prepare(claim, spec, catalogue, lambda: self._halted(claim))
+        except Interrupted:
+            self._end(claim, claim.job.progress.iteration, spec, done=False)
+            return
         log.info(
             "dream starts: %s at %d × %d, %d iterations",
             spec.model,
@@ -143,7 +164,10 @@ class Dreamer:
         published = first != prepared.begins_at or self._publish(claim, first, spec, prepared)
         started = self._clock()
         while published and not engine.finished and not self._halted(claim):
-            step = engine.step()
+            try:
+                step = engine.step()
+            except Interrupted:
+                break
             if keeps(step.iteration, spec, prepared.begins_at):
                 published = self._publish(claim, step.iteration, spec, prepared)
             if published:
@@ -158,20 +182,20 @@ class Dreamer:
                 checkpoints.save_if_due()
         if published:  # a state promises every frame before it
             checkpoints.save()
-        self._end(claim, engine, spec, done=published and engine.finished)
+        self._end(claim, engine.iteration, spec, done=published and engine.finished)
 
     def _halted(self, claim: Claim) -> bool:
         return claim.canceling or claim.late or self._stopping.is_set()
 
-    def _end(self, claim: Claim, engine: Engine, spec: DreamSpec, *, done: bool) -> None:
+    def _end(self, claim: Claim, iteration: int, spec: DreamSpec, *, done: bool) -> None:
         """Write down why the dream stepped no further. What is canceled ends so, done or not."""
         if done or claim.canceling:
-            log.info("dream %s at iteration %d", claim.succeed(), engine.iteration)
+            log.info("dream %s at iteration %d", claim.succeed(), iteration)
         elif claim.late:
-            raise DeadlinePassed(engine.iteration, spec.iterations, claim.job.expires_at)
+            raise DeadlinePassed(iteration, spec.iterations, claim.job.expires_at)
         else:
             claim.give_back()
-            log.info("dream given back at iteration %d: this worker stops", engine.iteration)
+            log.info("dream given back at iteration %d: this worker stops", iteration)
 
     def _publish(self, claim: Claim, iteration: int, spec: DreamSpec, prepared: Prepared) -> bool:
         """Publish the picture as it is now; False where it was halted at a full disk.

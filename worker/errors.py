@@ -14,12 +14,18 @@ class OutOfMemory(HostFault):
     code = "out-of-memory"
     title = "Out of memory"
 
-    def __init__(self, model: str, height: int, width: int, device: str, free: int | None) -> None:
-        """Name the size asked and the memory there is."""
-        left = "" if free is None else f"; {free / 1e9:.1f} GB are left"
+    def __init__(
+        self, model: str, size: tuple[int, int], device: str, form: str, largest: int | None
+    ) -> None:
+        """Name the size asked, the last form tried, and the largest size that may fit."""
+        way_out = (
+            f"the largest image_size that may fit is {largest}"
+            if largest
+            else "free some memory there, or ask a layer nearer to the picture"
+        )
         super().__init__(
-            f"{model} at {width} × {height} needs more memory than {device} has{left}; "
-            "ask for a smaller image_size"
+            f"{model} at {size[1]} × {size[0]} needs more memory than {device} has, even seen "
+            f"{form}; {way_out}"
         )
 
 

@@ -1,7 +1,7 @@
 """From a claimed job to a dream that can be stepped: its picture, its network, its plan."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -10,8 +10,9 @@ import torch
 from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
 from dream_core.errors import DreamError
-from dream_core.executors.memory import free_bytes, predicted_bytes
+from dream_core.executors.memory import free_bytes
 from dream_core.executors.plan import Plan
+from dream_core.forms.memory import predicted_bytes
 from dream_core.model import Model
 from dream_core.picture.read import read
 from dream_core.picture.source import working_source
@@ -36,10 +37,18 @@ class Preparer:
         self._networks = networks
         self._threads = torch.get_num_threads()
 
-    def __call__(self, claim: Claim, spec: DreamSpec, catalogue: Catalogue) -> Prepared:
+    def __call__(
+        self,
+        claim: Claim,
+        spec: DreamSpec,
+        catalogue: Catalogue,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Prepared:
         """Return the claimed dream; how it will be run is in the record by then.
 
         Raises:
+            Interrupted: `should_stop` said so, between two parts of the picture.
+            MemoryExceeded: it fits into what is free now in no form.
             WeightsMissing, WeightsCorrupt, ModelRefused: there is no network to dream with.
             NothingToSee, PictureRefused, StoreFault: there is no picture to dream on.
         """
@@ -51,31 +60,33 @@ class Preparer:
         files = [*self._store.checkpoints(job_id), *([start.path] if start else [])]
         found = states(files)
         furthest = next(found, None)
-        plan = self._plan(claim, furthest)
+        begun = _begun_under(claim, furthest)
+        plan = self._plan(begun, model, spec, size)
         run = self._run(model, spec, size, plan)
         claim.begin(run)  # before the first byte is taken: a system out of memory gives no warning
         source, alpha = working_source(picture, size, spec.resampler)
-        dream = Dream(source, spec, network=network, plan=plan)
+        dream = Dream(source, spec, network=network, plan=plan, should_stop=should_stop)
         resumed = resume(dream, plan.as_dict(), chain([furthest] if furthest else [], found))
         if resumed is not None:
             log.info("going on from iteration %d", dream.iteration)
-        _tell_of_plan(claim, resumed, plan)
+        _tell_of_plan(claim, resumed["plan"] if resumed else begun, plan)
         return Prepared(dream, alpha, run, start.iteration if start else 0)
 
-    def _plan(self, claim: Claim, furthest: Mapping[str, Any] | None) -> Plan:
+    def _plan(
+        self, begun: Mapping[str, Any] | None, model: Model, spec: DreamSpec, size: tuple[int, int]
+    ) -> Plan:
         """Return the plan that the dream began under, or a new one where it can't be had here."""
         torch.set_num_threads(self._threads)  # the dream before may have had a plan of its own
         new = Plan.make(self._networks.device, torch.float32)
-        begun = _begun_under(claim, furthest)
         if begun is None:
-            return new
+            return new.fitted(model, spec, size)
         try:
             plan = Plan(**begun)
             plan.check_here()
         except (DreamError, TypeError) as error:
             log.warning("the dream goes on under a new plan: %s", error)
-            return new
-        return plan if plan.device == new.device else new
+            return new.fitted(model, spec, size)
+        return plan if plan.device == new.device else new.fitted(model, spec, size)
 
     def _run(self, model: Model, spec: DreamSpec, size: tuple[int, int], plan: Plan) -> Run:
         height, width = size
@@ -85,7 +96,7 @@ class Preparer:
             device=plan.device,
             plan=plan.as_dict(),
             versions=versions(),
-            predicted_bytes=predicted_bytes(model, spec, height, width),
+            predicted_bytes=predicted_bytes(model, spec, size, plan.form),
             free_bytes=free_bytes(plan.device),
         )
 
@@ -97,9 +108,8 @@ def _begun_under(claim: Claim, state: Mapping[str, Any] | None) -> Mapping[str, 
     return state.get("plan") if state else None
 
 
-def _tell_of_plan(claim: Claim, resumed: Mapping[str, Any] | None, plan: Plan) -> None:
+def _tell_of_plan(claim: Claim, before: Mapping[str, Any] | None, plan: Plan) -> None:
     """Add an event where later frames may differ from those of a dream that went on undisturbed."""
-    before = resumed["plan"] if resumed else _begun_under(claim, None)
     now = plan.as_dict()
     if before is not None and before != now:
         changed = {name: f"{before.get(name)} → {now[name]}" for name in now}

@@ -61,6 +61,7 @@ def _wire(
     """Return the Celery app with a task that dreams; the first weights are there when it does."""
     # torch takes seconds to import, on a busy host half a minute: by now the worker is known to be
     # starting. Nothing above may import it, or `/readyz` would say that no worker is up.
+    from dream_core.executors.memory import free_bytes
     from worker.device import take_device
     from worker.dreamer import Dreamer
     from worker.networks import Networks
@@ -68,7 +69,7 @@ def _wire(
     from worker.task import add_task
 
     device = take_device(settings)
-    heartbeat.tell(device=str(device), versions=versions())
+    heartbeat.tell(device=str(device), versions=versions(), memory_bytes=free_bytes(str(device)))
     networks = Networks(device, heartbeat.pulling)
     _preload(networks, settings.preload, heartbeat)
 

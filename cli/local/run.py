@@ -37,6 +37,7 @@ def run(picture: Path, out: Path, frames: Path | None, device: str, **options: A
     from dream_core.dream import Dream
 
     dream = Dream(source, spec, network=load(spec, catalogue, device))
+    del seen, source  # a large picture has no room for three of it
 
     def keep(iteration: int) -> None:
         due = iteration % spec.save_every == 0 or iteration == spec.iterations

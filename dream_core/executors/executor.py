@@ -12,7 +12,7 @@ class ExecutorTape(Protocol):
     """The way back from features to what the network ate."""
 
     def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
-        """Return d loss / d input, (1, 3, H, W), of d loss / d features by layer.
+        """Return d loss / d input, (1, C, H, W), of d loss / d features by layer.
 
         Adds up what arrives at each layer. Called once.
         """
@@ -28,7 +28,10 @@ class Executor(Protocol):
     def forward(
         self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
     ) -> tuple[dict[str, Tensor], ExecutorTape]:
-        """Run `layers` in order on a preprocessed picture, (1, 3, H, W).
+        """Run `layers` in order on a preprocessed picture, (1, 3, H, W), or what stands for one.
+
+        In bands, the deeper layers run on what a pool has made, (1, C, h, w): the first of them
+        reads PICTURE all the same.
 
         Returns:
             The features of the layers asked, (1, C, h, w), in the order they ran: the values that

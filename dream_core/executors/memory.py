@@ -1,16 +1,22 @@
 """Memory: whether an error means that there was too little, and how much there is."""
 
+import ctypes
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dream_core.forms import Form
+from dream_core.forms.choice import USED_OF_FREE, check_fits, choose
+from dream_core.forms.form import WHOLE
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
 
 # What PyTorch's CPU allocator says in a plain RuntimeError when malloc returns nothing.
 _SAID_ON_CPU = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
-_FIXED_BYTES = 64 * 2**20
+# glibc's number of the size from which a block is a mapping of its own, and what it grows to
+# where nobody sets it.
+_M_MMAP_THRESHOLD, _LOWEST, _GROWN = -3, 2**20, 2**25
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
@@ -56,18 +62,37 @@ def process_bytes() -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def predicted_bytes(model: Model, spec: DreamSpec, height: int, width: int) -> int:
-    """Return what a dream at (height, width) needs beside its network, by a rule of thumb.
+def fitting(model: Model, spec: DreamSpec, size: tuple[int, int], device: str) -> Form:
+    """Return the fastest form of a dream at (height, width) that fits into what is free now.
 
-    Half of all features, as an activation takes the place of what it activates; four times the
-    largest, for its gradients and the work on it; and a fixed part. Measured with VGG-19 on a CPU,
-    predicted and peak in MB: relu5_1 at 512 × 341, 456 and 461; at 1024 × 682, 1632 and 1413;
-    relu1_1 there, 957 and 899; relu3_1 with L-BFGS, 1394 and 1174.
+    Raises:
+        MemoryExceeded: none does.
     """
-    layers = model.needed_for(spec.all_layers())
-    sizes = model.sizes(spec.all_layers(), height, width, spec.pooling)
-    features = [layer.channels * sizes[layer.name][0] * sizes[layer.name][1] for layer in layers]
-    return 4 * (sum(features) // 2 + 4 * max(features)) + _FIXED_BYTES
+    free = free_bytes(device)
+    if free is None:
+        return WHOLE
+    check_fits(model, spec, size, free, device)
+    form = choose(model, spec, size, USED_OF_FREE * free)
+    assert form is not None  # noqa: S101 (it was checked)
+    return form
+
+
+@contextmanager
+def freed_at_once() -> Iterator[None]:
+    """Give what is freed inside back to the system, where the C library is glibc.
+
+    Else it keeps blocks of up to 32 MB in pieces that fit nothing: a sixth of a dream's peak. It
+    costs page faults, a seventh of a step's time, so only a picture that is seen in parts pays it.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        yield
+        return
+    mallopt(_M_MMAP_THRESHOLD, _LOWEST)
+    try:
+        yield
+    finally:
+        mallopt(_M_MMAP_THRESHOLD, _GROWN)
 
 
 def _host_bytes(meminfo: Path, groups: Iterable[Path]) -> int | None:
@@ -79,8 +104,16 @@ def _host_bytes(meminfo: Path, groups: Iterable[Path]) -> int | None:
         for limit, used in _LIMITS:
             with suppress(OSError, ValueError):  # of the other version, or without a limit ("max")
                 room = int((group / limit).read_text()) - int((group / used).read_text())
-                left = min(left, max(room, 0))
+                left = min(left, max(room + _given_up(group), 0))
     return left
+
+
+def _given_up(group: Path) -> int:
+    """Return what a control group has taken of files and gives up when somebody asks for more."""
+    with suppress(OSError, ValueError, KeyError):
+        lines = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return int(lines.get("total_inactive_file") or lines["inactive_file"])
+    return 0
 
 
 def _host_total(meminfo: Path, groups: Iterable[Path]) -> int | None:

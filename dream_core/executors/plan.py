@@ -1,14 +1,18 @@
 """A plan: everything beside picture and spec that decides a dream's bits."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, Self
 
 import torch
 
 from dream_core.errors import StateRefused
 from dream_core.executors.device import resolve_device
+from dream_core.executors.memory import fitting, freed_at_once
+from dream_core.forms import Form
+from dream_core.model import Model
+from dream_core.spec import DreamSpec
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,9 @@ class Plan:
     threads: int
     torch_version: str
     cpu: str  # the vector instructions that torch chose its kernels by
+    parts: Literal["whole", "bands", "tiles"] = "whole"
+    part_pixels: int = 0  # rows of a band, side of a tile
+    cut: str = ""  # the pool behind which bands end
 
     @classmethod
     def make(cls, device: torch.device, dtype: torch.dtype) -> Self:
@@ -40,6 +47,23 @@ class Plan:
             torch_version=str(torch.__version__),
             cpu=torch.backends.cpu.get_cpu_capability(),
         )
+
+    @property
+    def form(self) -> Form:
+        """In what form it looks at the picture."""
+        return Form(self.parts, self.part_pixels, self.cut)
+
+    def of_form(self, form: Form) -> Self:
+        """Return the same plan in another form."""
+        return replace(self, parts=form.kind, part_pixels=form.part, cut=form.cut)
+
+    def fitted(self, model: Model, spec: DreamSpec, size: tuple[int, int]) -> Self:
+        """Return the same plan in the fastest form that fits into what memory is free now.
+
+        Raises:
+            MemoryExceeded: none does; names the largest image_size of which one would.
+        """
+        return self.of_form(fitting(model, spec, size, self.device))
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -73,7 +97,8 @@ class Plan:
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         if not self.device.startswith("cuda"):
-            yield
+            with nullcontext() if self.parts == "whole" else freed_at_once():
+                yield
             return
         matmul = torch.backends.cuda.matmul
         before, matmul.allow_tf32 = matmul.allow_tf32, False

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dream_core.executors.executor import Executor, ExecutorTape
-from dream_core.model import Model, Pooling
+from dream_core.model import PICTURE, Layer, Model, Pooling
 from dream_core.networks.preprocess import Preprocess
 
 
@@ -52,6 +52,34 @@ class Network:
         needed = [layer.under(self.pooling) for layer in self.model.needed_for(asked)]
         features, tape = self.executor.forward(self._preprocess.apply(picture), needed, asked)
         return features, Tape(tape, self._preprocess)
+
+    def forward_from(
+        self, cut: str, features: Tensor, layers: Collection[str]
+    ) -> tuple[dict[str, Tensor], ExecutorTape]:
+        """Look on from what a layer has made of a picture, as if it were one.
+
+        Args:
+            cut: a layer through which everything goes that is deeper.
+            features: what it has made, (1, C, h, w).
+            layers: all deeper than `cut`.
+
+        Returns:
+            As `forward`; the tape leads back to `features`.
+        """
+        asked = self.model.in_order(layers)
+        before = {layer.name for layer in self.model.needed_for([cut])}
+        needed = [
+            self._from(cut, layer).under(self.pooling)
+            for layer in self.model.needed_for(asked)
+            if layer.name not in before
+        ]
+        return self.executor.forward(features, needed, asked)
+
+    @staticmethod
+    def _from(cut: str, layer: Layer) -> Layer:
+        """Return a layer that reads what stands for the picture where it read the cut."""
+        inputs = tuple(PICTURE if name == cut else name for name in layer.inputs)
+        return layer.model_copy(update={"inputs": inputs})
 
 
 class Tape:

@@ -9,6 +9,7 @@ from dream_core.optim.optimizer import Look, LookAt, State
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch7's own defaults
 SCALE = 256  # the 2015 program moved BGR × 256 − mean, and its rates and ε are meant there
+CHUNK = 1 << 22  # elements moved at once: what is worked out between takes 16 MB, not a picture
 
 
 class Adam:
@@ -25,17 +26,17 @@ class Adam:
         self._iteration = 0
         self._mean = torch.zeros_like(picture)
         self._square = torch.zeros_like(picture)
-        self._denominator = torch.empty_like(picture)
 
     def follow(self, picture: Tensor, look_at: LookAt) -> Look:
         """Move `picture` in place by one iteration; see `Optimizer.follow`."""
         look = look_at(picture)
         self._iteration += 1
-        self._mean.mul_(BETA1).add_(look.gradient, alpha=1 - BETA1)
-        self._square.mul_(BETA2).addcmul_(look.gradient, look.gradient, value=1 - BETA2)
-        torch.sqrt(self._square, out=self._denominator).add_(EPSILON * SCALE)
         rate = self._rate * sqrt(1 - BETA2**self._iteration) / (1 - BETA1**self._iteration)
-        picture.addcdiv_(self._mean, self._denominator, value=-rate)
+        flat = (picture, look.gradient, self._mean, self._square)
+        for one, pull, mean, square in zip(*map(_chunks, flat), strict=True):
+            mean.mul_(BETA1).add_(pull, alpha=1 - BETA1)
+            square.mul_(BETA2).addcmul_(pull, pull, value=1 - BETA2)
+            one.addcdiv_(mean, square.sqrt().add_(EPSILON * SCALE), value=-rate)
         return look
 
     def state_dict(self) -> State:
@@ -51,3 +52,9 @@ class Adam:
         self._iteration = state["iteration"]
         self._mean.copy_(state["mean"])
         self._square.copy_(state["square"])
+
+
+def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return views of a contiguous tensor, one after the other."""
+    chunks: tuple[Tensor, ...] = torch.split(tensor.flatten(), CHUNK)
+    return chunks

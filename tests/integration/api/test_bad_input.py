@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from api.app import create_app
 from dream_core.catalogue import Catalogue
+from jobs.ledger import Ledger
+from jobs.presence import Presence, announce
+from jobs.scripts import Scripts
 from jobs.settings import Settings
 
 Post = Callable[..., Response]
@@ -206,6 +210,33 @@ def test_this_deployments_limit_names_its_setting(post: Post) -> None:
     assert problem(answer) == (422, "image-size-above-limit")
     assert "2048" in answer.json()["detail"]
     assert "DREAM_MAX_IMAGE_SIZE" in answer.json()["detail"]
+    assert post(image_size="2048").status_code == 202
+
+
+def test_what_fits_into_no_workers_memory_is_refused_before_it_is_queued(
+    post: Post, ledger: Ledger, client: redis.Redis
+) -> None:
+    """By what the workers have told; the size that is named instead is taken."""
+    worker = Presence(host="here", slot=0, pid=1, memory_bytes=250_000_000)
+    announce(Scripts(client), worker)
+
+    answer = post(image_size="2048")
+
+    assert problem(answer) == (422, "memory-exceeded")
+    assert "this server has 0.21 GB for it" in answer.json()["detail"]
+    (fault,) = answer.json()["errors"]
+    assert fault["field"] == "image_size"
+    assert ledger.newest(10) == ([], None)
+    assert post(image_size=fault["allowed"][0]).status_code == 202
+
+
+def test_a_worker_that_has_yet_to_tell_its_memory_refuses_nothing(
+    post: Post, client: redis.Redis
+) -> None:
+    """It is still loading torch; what doesn't fit fails when it is run."""
+    for slot, memory in ((0, 250_000_000), (1, None)):
+        announce(Scripts(client), Presence(host="here", slot=slot, pid=1, memory_bytes=memory))
+
     assert post(image_size="2048").status_code == 202
 
 

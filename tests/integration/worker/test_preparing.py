@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dream_core.catalogue import Catalogue
+from dream_core.errors import Interrupted
 from dream_core.spec import DreamSpec
 from jobs.claim import Claim
 from jobs.ledger import Ledger
@@ -77,3 +78,46 @@ def attempt_of(
     claim = ledger.claim(ledger.accept(spec, picture).id, "worker")
     assert claim is not None
     return claim, preparer(claim, spec, Catalogue.load())
+
+
+def test_a_job_given_back_for_want_of_memory_is_run_in_smaller_parts(
+    ledger: Ledger, store: Store, picture: Picture
+) -> None:
+    """From the state it had: what was dreamed whole goes on in bands."""
+    spec = DreamSpec(model="thin", layers={"relu3_1": 9.0}, iterations=3, image_size=64)
+    job_id = ledger.accept(spec, picture).id
+    preparer = Preparer(store, Networks(torch.device("cpu")))
+    claim = ledger.claim(job_id, "worker")
+    assert claim is not None
+    first = preparer(claim, spec, Catalogue.load())
+    first.engine.step()
+    claim.checkpoint(1, pack(first.engine.state_dict()))
+
+    bands = {"parts": "bands", "part_pixels": 16, "cut": "pool1"}
+    claim.begin(first.run.model_copy(update={"plan": {**first.run.plan, **bands}}))
+    claim.give_back()
+    claim = ledger.claim(job_id, "worker")
+    assert claim is not None
+    second = preparer(claim, spec, Catalogue.load())
+
+    assert first.run.plan["parts"] == "whole"
+    assert second.run.plan["parts"] == "bands"
+    assert second.engine.iteration == 1
+    second.engine.step()
+
+
+def test_a_dream_is_left_between_two_parts_of_its_source(
+    ledger: Ledger, store: Store, picture: Picture
+) -> None:
+    """A worker that stops need not wait until every target of a large picture is fixed."""
+    spec = DreamSpec(model="thin", image_size=64)
+    claim = ledger.claim(ledger.accept(spec, picture).id, "worker")
+    assert claim is not None
+    preparer = Preparer(store, Networks(torch.device("cpu")))
+    plan = preparer(claim, spec, Catalogue.load()).run.plan
+    claim.begin(
+        claim.job.run.model_copy(update={"plan": {**plan, "parts": "tiles", "part_pixels": 16}})
+    )
+
+    with pytest.raises(Interrupted):
+        preparer(claim, spec, Catalogue.load(), lambda: True)

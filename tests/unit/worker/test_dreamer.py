@@ -1,5 +1,6 @@
 import itertools
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dream_core.errors import WeightsMissing
+from dream_core.errors import Interrupted, WeightsMissing
 from dream_core.spec import DreamSpec
 from jobs.errors import FenceLost, LedgerAway, StoreFault
 from jobs.record import Frames, Job, Problem, Progress, Queue, Run, Source, Status
@@ -66,6 +67,10 @@ class Claim:
 
     def begin(self, run: Run) -> None:
         self._tell("begin")
+        self.job = self.job.model_copy(update={"run": run})
+
+    def tell(self, event: str, **details: str | int) -> None:
+        self._tell(event, details)
 
     def publish_frame(self, iteration: int, width: int, height: int, png: bytes) -> None:
         fault = next(self.disk, None)
@@ -140,8 +145,9 @@ def dream(
     """Run a claim on an engine and return what it was told."""
 
     def prepare(*_: object) -> Prepared:
-        claim.begin(RUN)
-        return Prepared(engine, None, RUN, begins_at)
+        run = claim.job.run or RUN
+        claim.begin(run)
+        return Prepared(engine, None, run, begins_at)
 
     def leave() -> None:
         claim.told.append(("leave",))
@@ -388,6 +394,13 @@ def test_an_unforeseen_error_fails_the_job_and_goes_to_the_log_once(
     assert [bool(line.exc_info) for line in caplog.records if line.levelno > logging.INFO] == [True]
 
 
+def large() -> Claim:
+    """Return a claim of a job that is run at 600 × 400."""
+    found = claim(iterations=3, image_size=600)
+    found.begin(RUN.model_copy(update={"width": 600, "height": 400}))
+    return found
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -399,14 +412,71 @@ def test_an_unforeseen_error_fails_the_job_and_goes_to_the_log_once(
         type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"),
     ],
 )
-def test_too_little_memory_is_told_with_the_size_asked(error: Exception) -> None:
-    """The way out is a smaller image_size, so the sentence names the size that didn't fit."""
-    told = dream(claim(iterations=3, image_size=600), Engine(3, error))
+def test_a_dream_that_runs_out_of_memory_goes_back_to_be_seen_in_smaller_parts(
+    error: Exception,
+) -> None:
+    """The record has the next plan before the job is given back, and the process is replaced."""
+    job = large()
+
+    told = dream(job, Engine(3, error))
+
+    assert job.job.run is not None
+    assert job.job.run.plan["parts"] == "bands"
+    assert [what[0] for what in told[-4:]] == ["begin", "out-of-memory", "give_back", "leave"]
+    assert told[-3][1]["form"] == "whole"
+
+
+def test_after_the_smallest_parts_it_fails_with_the_size_that_may_fit() -> None:
+    """Attempt after attempt needs less; the last one names the way out."""
+    job, plans = large(), []
+    while True:
+        job.told.clear()
+        told = dream(job, Engine(3, MemoryError()))
+        if told[-2][0] == "fail":
+            break
+        assert job.job.run is not None
+        plans.append(job.job.run.plan["parts"])
 
     found = problem(told)
-    assert told[-1] == ("leave",)  # the process that ran out is replaced, once the job has ended
+    assert plans[0] == "bands"
+    assert told[-1] == ("leave",)
     assert found.code == "out-of-memory"
-    assert "vgg19 at 600 × 400" in found.detail
+    assert re.search(
+        r"vgg19 at 600 × 400 needs more memory than cpu has, even seen in bands of \d+ rows "
+        r"to pool\d; the largest image_size that may fit is \d+",
+        found.detail,
+    )
+
+
+@pytest.mark.parametrize(("canceled", "ending"), [(True, "canceled"), (False, "give_back")])
+def test_a_dream_left_in_the_middle_of_a_step_ends_as_asked(canceled: bool, ending: str) -> None:
+    """Between two parts of a large picture: what was done before is kept."""
+    asked = claim(iterations=3)
+    stopping = Quick()
+
+    class Left(Engine):
+        def step(self) -> Step:
+            if self.iteration == 1:
+                asked.canceling = canceled
+                stopping.set()
+                raise Interrupted(1)
+            return super().step()
+
+    told = dream(asked, Left(3), stopping)
+
+    assert told[-2:] == [("checkpoint", 1, 1), (ending,)]
+
+
+def test_a_dream_left_before_its_first_step_goes_back() -> None:
+    """While its targets were fixed, part by part."""
+    asked = claim(iterations=3)
+
+    def prepare(*_: Any) -> Prepared:
+        raise Interrupted(0)
+
+    Dreamer(prepare, "cpu", Event(), leave=lambda: None).run(asked)
+
+    assert asked.told == [("give_back",)]
 
 
 def test_a_spec_that_no_catalogue_fits_any_more_fails_its_job() -> None:

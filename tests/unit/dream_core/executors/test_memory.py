@@ -40,6 +40,9 @@ def test_what_is_left_is_the_hosts_or_the_containers_whichever_is_less(tmp_path:
 
     assert _host_bytes(meminfo, [tmp_path]) == 500_000
 
+    (tmp_path / "memory.stat").write_text("anon 300000\ninactive_file 60000\n")
+    assert _host_bytes(meminfo, [tmp_path]) == 560_000  # files that were read are given up
+
     (tmp_path / "memory.max").write_text("max\n")
     assert _host_bytes(meminfo, [tmp_path]) == 1_024_000
     assert _host_bytes(tmp_path / "none", [tmp_path]) is None

@@ -1,0 +1,127 @@
+"""Predicted against measured peaks of memory, each dream in a process of its own.
+
+    python -m benchmarks.memory
+
+VGG-19 at full width with random weights, two iterations. `predicted` is what the process has
+before the dream, and what the dream is predicted to take; `measured` is the process' VmHWM. Prints
+one JSON line for each shape and one for all of them; Linux only.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from benchmarks.step import _commit, _weights
+from dream_core.architectures import BUILT_IN
+from dream_core.dream import Dream
+from dream_core.executors import Plan
+from dream_core.forms import Form
+from dream_core.forms.memory import predicted_bytes
+from dream_core.networks import load_network
+from dream_core.spec import DreamSpec
+
+FIVE = "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
+STATUS = Path("/proc/self/status")
+# layers, height, width, pooling, kind, part, cut
+SHAPES = [
+    ("relu5_1", 192, 256, "max", "whole", 0, ""),
+    ("relu5_1", 384, 512, "max", "whole", 0, ""),
+    ("relu5_1", 768, 1024, "max", "whole", 0, ""),
+    ("relu1_1", 768, 1024, "max", "whole", 0, ""),
+    ("relu3_1", 501, 703, "avg", "whole", 0, ""),
+    ("conv5_4", 433, 611, "max", "whole", 0, ""),
+    (FIVE, 384, 512, "max", "whole", 0, ""),
+    (FIVE, 601, 797, "max", "whole", 0, ""),
+    (FIVE, 500, 500, "avg", "whole", 0, ""),
+    ("relu5_1", 768, 1024, "max", "bands", 64, "pool2"),
+    ("relu5_1", 768, 1024, "max", "bands", 128, "pool1"),
+    ("relu5_1", 1001, 1333, "avg", "bands", 64, "pool2"),
+    ("conv5_4", 601, 797, "max", "bands", 128, "pool3"),
+    (FIVE, 768, 1024, "max", "bands", 64, "pool2"),
+    (FIVE, 1000, 700, "max", "bands", 32, "pool4"),
+    ("relu5_1", 768, 1024, "max", "tiles", 256, ""),
+    ("relu1_1", 1500, 2000, "max", "tiles", 512, ""),
+    ("relu3_1", 1001, 1333, "avg", "tiles", 384, ""),
+    (FIVE, 900, 1200, "max", "tiles", 256, ""),
+    ("conv5_4", 700, 900, "max", "tiles", 384, ""),
+]
+
+
+def main() -> None:
+    """Measure every shape in turn and print."""
+    errors = []
+    for shape in SHAPES:
+        told = subprocess.run(
+            [sys.executable, "-m", "benchmarks.memory", json.dumps(shape)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        print(told.stdout.strip(), flush=True)  # noqa: T201
+        errors.append(abs(json.loads(told.stdout)["error"]))
+    record = {
+        "name": "predicted peak of memory",
+        "value": round(median(errors), 4),
+        "unit": "median |predicted / measured - 1|",
+        "largest": max(errors),
+        "shapes": len(errors),
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "commit": _commit(),
+    }
+    print(json.dumps(record))  # noqa: T201
+
+
+def one(shape: tuple[str, int, int, str, str, int, str]) -> None:
+    """Dream two iterations of one shape and print what it took."""
+    layers, height, width, pooling, kind, part, cut = shape
+    model = BUILT_IN["vgg19"]
+    network = load_network(model, _weights(model), pooling=pooling)
+    spec = DreamSpec.model_validate(
+        {
+            "layers": dict.fromkeys(layers.split(","), 1000.0),
+            "image_size": max(height, width),
+            "iterations": 2,
+            "pooling": pooling,
+        }
+    )
+    form = Form(kind, part, cut)
+    plan = Plan.make(torch.device("cpu"), torch.float32).of_form(form)
+    before = _status("VmRSS")
+    source = torch.rand(3, height, width, generator=torch.Generator().manual_seed(1))
+    dream = Dream(source, spec, network=network, plan=plan)
+    del source
+    dream.step()
+    dream.step()
+    predicted = before + predicted_bytes(model, spec, (height, width), form)
+    measured = _status("VmHWM")
+    record = {
+        "layers": layers,
+        "size": f"{width}x{height}",
+        "pooling": pooling,
+        "form": str(form),
+        "before": before,
+        "predicted": predicted,
+        "measured": measured,
+        "error": round(predicted / measured - 1, 4),
+        "error_of_dream": round((predicted - before) / (measured - before) - 1, 4),
+    }
+    print(json.dumps(record))  # noqa: T201
+
+
+def _status(name: str) -> int:
+    """Return a figure of this process in bytes."""
+    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(lines[name].split()[0]) * 1024
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        one(json.loads(sys.argv[1]))
+    else:
+        main()

@@ -1,0 +1,115 @@
+"""Which form is chosen, and what is said where none fits."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from dream_core.architectures import BUILT_IN
+from dream_core.errors import MemoryExceeded
+from dream_core.forms import Form, reaches
+from dream_core.forms.choice import (
+    check_fits,
+    choose,
+    forms,
+    largest_size,
+    next_smaller,
+    work,
+)
+from dream_core.forms.form import WHOLE
+from dream_core.forms.memory import predicted_bytes
+from dream_core.spec import DreamSpec
+
+VGG = BUILT_IN["vgg19"]
+SIZE = (1536, 2048)
+PLENTY = 1e12
+
+
+def spec(**fields: Any) -> DreamSpec:
+    """Return a spec of a picture of 2048 pixels."""
+    return DreamSpec.model_validate({"image_size": 2048, **fields})
+
+
+def test_where_memory_is_plenty_the_picture_stays_whole() -> None:
+    """Any part is more work."""
+    assert choose(VGG, spec(), SIZE, PLENTY) == WHOLE
+    for form in forms(VGG, spec(), SIZE):
+        assert work(VGG, spec(), SIZE, form) >= work(VGG, spec(), SIZE)
+
+
+def test_with_less_and_less_memory_it_is_seen_in_bands_and_then_in_tiles() -> None:
+    """Down to the last: every next form needs clearly less, as long as there is one."""
+    tried = [WHOLE]
+    while following := next_smaller(VGG, spec(), SIZE, tried[-1]):
+        tried.append(following)
+    needs = [predicted_bytes(VGG, spec(), SIZE, form) for form in tried]
+
+    assert [form.kind for form in tried[:2]] == ["whole", "bands"]
+    assert tried[-1].kind == "tiles"
+    assert all(after <= 0.75 * before for before, after in pairwise(needs))
+
+
+def test_forty_megapixels_dream_at_the_deepest_layer_in_4_gb() -> None:
+    """Beside a process and a network of 0.65 GB, as measured."""
+    size = (5479, 7299)
+    for layer in ("relu1_1", "conv5_4"):
+        asked = spec(layers={layer: 1000.0}, image_size=7299)
+
+        assert choose(VGG, asked, size, 4e9 - 0.65e9) is not None
+
+
+def test_what_holds_features_in_place_is_never_asked_in_parts() -> None:
+    """Content at relu3_1 leaves bands that end before it, and no tiles."""
+    held = spec(content_layers=["relu3_1"])
+    found = list(forms(VGG, held, SIZE))
+
+    assert {form.kind for form in found} == {"whole", "bands"}
+    assert {form.cut for form in found if form.kind == "bands"} == {"pool1", "pool2"}
+
+
+def test_a_network_of_other_layers_is_seen_whole() -> None:
+    """Inception's windows overlap and its branches join: no crop holds all it can see."""
+    model = BUILT_IN["inception_v3"]
+    asked = spec(model="inception_v3", layers={"mixed_3": 1.0})
+
+    assert list(forms(model, asked, SIZE)) == [WHOLE]
+
+
+def test_a_layer_sees_the_sum_of_the_windows_before_it() -> None:
+    """Performance.md §4: 70 pixels for relu5_1, 118 for conv5_4, in strides of 16."""
+    reached = reaches(VGG.needed_for(["conv5_4"]))
+
+    assert reached is not None
+    assert (reached["relu5_1"].halo, reached["relu5_1"].stride) == (70, 16)
+    assert reached["conv5_4"].halo == 118
+    assert reached["pool2"].stride == 4
+
+
+def test_what_fits_in_no_form_is_refused_with_the_largest_size_that_does() -> None:
+    """The size named is taken, the next one is not."""
+    free = 250_000_000
+    with pytest.raises(MemoryExceeded, match=r"the largest image_size that fits is \d+") as caught:
+        check_fits(VGG, spec(), SIZE, free, "this server")
+
+    largest = largest_size(VGG, spec(), SIZE, 0.85 * free)
+    assert largest is not None
+    assert caught.value.faults[0].allowed == (str(largest),)
+    check_fits(VGG, spec(image_size=largest), SIZE, free, "")
+    with pytest.raises(MemoryExceeded):
+        check_fits(VGG, spec(image_size=largest + 1), SIZE, free, "")
+
+
+def test_where_nothing_fits_at_all_the_way_out_is_another() -> None:
+    """No image_size is named that would be refused too."""
+    with pytest.raises(MemoryExceeded, match="no image_size fits; free some memory"):
+        check_fits(VGG, spec(), SIZE, 1_000_000, "this server")
+
+
+def test_lbfgs_keeps_ten_pairs_of_pictures() -> None:
+    """Its memory is counted, or a large dream would die of it."""
+    adam, lbfgs = spec(), spec(optimizer="lbfgs")
+    form = Form("tiles", 256)
+
+    more = predicted_bytes(VGG, lbfgs, SIZE, form) - predicted_bytes(VGG, adam, SIZE, form)
+
+    assert more >= 18 * 4 * 3 * SIZE[0] * SIZE[1]
