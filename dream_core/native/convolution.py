@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dream_core.native.library import PATHS, Call, Operands, function, parallel, paths
+from dream_core.native.library import PATHS, Call, Operands, function, parallel, paths, reason
 
 Pool = Literal["max", "avg"] | None
 
@@ -81,7 +81,7 @@ def convolve(
     )
     call.bias = _address(bias)
     call.rectify, call.pool, call.rounds_up = rectify, _POOLS[pool], rounds_up
-    _run("dream_convolve", "dream_scratch_bytes", call, path or paths(operands)[0])
+    _run("dream_convolve", "dream_scratch_bytes", call, _chosen(path, operands))
     return out
 
 
@@ -124,7 +124,7 @@ def pull_back(
         gradient, weight, out, alive=alive, size=size, channels=(outputs, channels), threads=threads
     )
     call.back, call.pool, call.rounds_up = True, _POOLS[pool], rounds_up
-    _run("dream_convolve", "dream_scratch_bytes", call, path or paths(operands)[0])
+    _run("dream_convolve", "dream_scratch_bytes", call, _chosen(path, operands))
     return out
 
 
@@ -155,7 +155,7 @@ def convolve_picture(
         threads=threads,
     )
     call.bias, call.rectify = _address(bias), rectify
-    _run("dream_convolve_picture", "dream_picture_scratch_bytes", call, path or paths()[0])
+    _run("dream_convolve_picture", "dream_picture_scratch_bytes", call, _chosen(path, "float32"))
     return out
 
 
@@ -184,7 +184,9 @@ def pull_back_to_picture(
         threads=threads,
     )
     call.back = True
-    _run("dream_pull_back_to_picture", "dream_picture_scratch_bytes", call, path or paths()[0])
+    _run(
+        "dream_pull_back_to_picture", "dream_picture_scratch_bytes", call, _chosen(path, "float32")
+    )
     return out
 
 
@@ -227,6 +229,14 @@ def _check(
         alive.shape != (height, width, -(-count // 8)) or not alive.is_contiguous()
     ):
         raise ValueError(f"bits of {tuple(alive.shape)} don't fit {behind}")
+
+
+def _chosen(path: str | None, operands: Operands) -> str:
+    """Return the path to go: asking for it is also what makes AMX ready."""
+    here = paths(operands)
+    if not here or (path and path not in here):
+        raise ValueError(f"no {path or 'path'} for {operands} here; there is: {here or reason()}")
+    return path or here[0]
 
 
 def _address(tensor: Tensor | None) -> int | None:

@@ -1,6 +1,7 @@
 // 3 × 3 convolutions, stride 1, zero padding 1, of float32 in NHWC, and the way back to what they
-// read: Winograd's F(4 × 4, 3 × 3) at the points 0, ±5/8, ±3/2, ∞, with bias, ReLU, pool and one
-// bit for each output ("alive") in the same pass. library.py says what each argument means.
+// read, with bias, ReLU, pool and one bit for each output ("alive") in the same pass: by Winograd's
+// F(4 × 4, 3 × 3) at the points 0, ±5/8, ±3/2, ∞; on AMX by plain sums; the first layer too.
+// convolution.py says what each argument means.
 //
 // One file, compiled once, in which the part below `#else` is included once for each instruction
 // path; `dream_supports` asks the CPU. No dependency: threads come from the OpenMP runtime that
@@ -58,8 +59,8 @@ inline int64_t pooled(const Call& call, int64_t length) {
   return call.rounds_up ? (length + 1) / 2 : length / 2;
 }
 
-// What the threads of one parallel step share. Each takes the next piece of work until none is left,
-// so which thread does what changes from run to run, and no result depends on it.
+// What the threads of one parallel step share. Each takes the next piece of work until none is
+// left, so which thread does what changes from run to run, and no result depends on it.
 struct Job {
   const Call* call = nullptr;
   void (*work)(Job&, int64_t slot);
@@ -135,7 +136,7 @@ void run(Job& job) {
 #define PATH amx
 #define LANES 16
 #define VECTORS 2
-#define ROWS 32
+#define ROWS 16
 #define LEVEL 5
 #include "winograd.cpp"
 #pragma GCC pop_options
@@ -168,7 +169,8 @@ bool has_amx() {
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   const unsigned tile = 1u << 24, bf16 = 1u << 22;
-  const long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  const long request_permission = 0x1023, tile_data = 18;
   return (d & tile) && (d & bf16) && !syscall(SYS_arch_prctl, request_permission, tile_data);
 }
 #endif
@@ -216,12 +218,12 @@ namespace {
 namespace PATH {
 
 // 16 bit: a vector's pair of neighbouring channels shares the four bytes of one float.
-constexpr bool HALF = LEVEL >= 4;
+constexpr bool HALF = LEVEL == 4;
 constexpr int COLUMNS = LANES * VECTORS;  // output channels in one panel of the multiplication
 
 typedef float V __attribute__((vector_size(LANES * 4)));
 typedef int32_t I __attribute__((vector_size(LANES * 4)));
-typedef float Loose __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef float Loose __attribute__((vector_size(LANES * 4), aligned(4)));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -273,6 +275,29 @@ INLINE void store_bits(uint8_t* at, unsigned bits, int64_t lanes) {
   if (lanes > 8) at[1] = uint8_t(bits >> 8);
 }
 
+// ---- 16 bit
+
+#if LEVEL >= 4
+INLINE __m256i halved(V x) { return __m256i(_mm512_cvtneps_pbh(__m512(x))); }
+
+// Each float of what is multiplied holds a pair: even channels in its lower half, odd ones above.
+INLINE void put_pair(float* at, V even, V odd) {
+  const __m512i lower = _mm512_cvtepu16_epi32(halved(even));
+  const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(halved(odd)), 16);
+  store(at, V(_mm512_or_si512(lower, upper)));
+}
+#endif
+
+// Put a vector of neighbouring channels, `group` vectors on from `at`.
+INLINE void put(float* at, int64_t group, V x) {
+#if LEVEL >= 4
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + group * 8), halved(x));
+#else
+  store(at + group * LANES, x);
+#endif
+}
+
+#if LEVEL < 5
 // ---- Winograd's three transforms, of one line of a tile each
 
 constexpr float A = 0.625f, B = 1.5f, A2 = A * A, B2 = B * B;
@@ -307,25 +332,16 @@ INLINE void output_line(const V m[6], V o[4]) {
 // ---- what is multiplied: rows of tiles by panels of output channels
 
 // Channels that are summed over, filled up with zeros; floats that they take in a row; and from one
-// row to the next, which never is a multiple of 4 KB: rows would meet in the same line of the cache.
+// row to the next, which never is a multiple of 4 KB: rows would meet in one line of the cache.
 INLINE int64_t depth_of(int64_t channels) { return round_up(channels, HALF ? 32 : LANES); }
 INLINE int64_t floats_of(int64_t depth) { return HALF ? depth / 2 : depth; }
 INLINE int64_t stride_of(int64_t depth) { return floats_of(depth) + 16; }
 
-INLINE void put(float* at, int64_t group, V x) {
-#if LEVEL >= 4
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + group * 8),
-                      __m256i(_mm512_cvtneps_pbh(__m512(x))));
-#else
-  store(at + group * LANES, x);
-#endif
-}
-
 INLINE void put_filter(float* at, int64_t channel, V x) {
-#if LEVEL >= 4
+#if LEVEL == 4
   // Even channels in the lower half of each float, odd ones in the upper.
   at += channel / 2 * COLUMNS;
-  __m512i half = _mm512_cvtepu16_epi32(__m256i(_mm512_cvtneps_pbh(__m512(x))));
+  __m512i half = _mm512_cvtepu16_epi32(halved(x));
   if (channel % 2) half = _mm512_or_si512(_mm512_slli_epi32(half, 16), __m512i(load(at)));
   store(at, V(half));
 #else
@@ -333,44 +349,6 @@ INLINE void put_filter(float* at, int64_t channel, V x) {
 #endif
 }
 
-#if LEVEL == 5
-// sums[rows][COLUMNS] = tiles[rows][floats] · panel[floats][COLUMNS], 32 × 32 at a time.
-static void multiply(const float* tiles, int64_t stride, const float* panel, float* sums,
-                     int64_t sums_stride, int64_t rows, int64_t floats) {
-  for (int64_t row = 0; row < rows; row += ROWS) {
-    const float* upper = tiles + row * stride;
-    const float* lower = upper + 16 * stride;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (int64_t k = 0; k < floats; k += 16) {
-      _tile_loadd(4, upper + k, stride * 4);
-      _tile_loadd(5, lower + k, stride * 4);
-      _tile_loadd(6, panel + k * COLUMNS, COLUMNS * 4);
-      _tile_loadd(7, panel + k * COLUMNS + 16, COLUMNS * 4);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_dpbf16ps(1, 4, 7);
-      _tile_dpbf16ps(2, 5, 6);
-      _tile_dpbf16ps(3, 5, 7);
-    }
-    float* to = sums + row * sums_stride;
-    _tile_stored(0, to, sums_stride * 4);
-    _tile_stored(1, to + 16, sums_stride * 4);
-    to += 16 * sums_stride;
-    _tile_stored(2, to, sums_stride * 4);
-    _tile_stored(3, to + 16, sums_stride * 4);
-  }
-}
-
-static void open_tiles() {
-  struct { uint8_t palette, start, zero[14]; uint16_t bytes[16]; uint8_t rows[16]; } config = {};
-  config.palette = 1;
-  for (int i = 0; i < 8; i++) config.bytes[i] = 64, config.rows[i] = 16;
-  _tile_loadconfig(&config);
-}
-static void close_tiles() { _tile_release(); }
-#else
 // sums[rows][COLUMNS] = tiles[rows][floats] · panel[floats][COLUMNS], ROWS at a time in registers.
 static void multiply(const float* tiles, int64_t stride, const float* panel, float* sums,
                      int64_t sums_stride, int64_t rows, int64_t floats) {
@@ -403,8 +381,7 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, flo
       for (int v = 0; v < VECTORS; v++) store(to + i * sums_stride + v * LANES, sum[i][v]);
   }
 }
-static void open_tiles() {}
-static void close_tiles() {}
+
 #endif
 
 // ---- input → tiles
@@ -435,6 +412,7 @@ INLINE V read(const Call& call, int64_t y, int64_t x, int64_t channel, int64_t l
   return keep(value, CAREFUL && lanes <= 8 ? *bits : load_bits(bits));
 }
 
+#if LEVEL < 5
 template <int READING, bool CAREFUL>
 INLINE void transform_tile(const Call& call, int64_t y, int64_t x, int64_t group, float* to,
                            int64_t plane) {
@@ -488,32 +466,70 @@ static void transform_input(const Call& call, int64_t first, int64_t count, floa
     transform_tiles<PLAIN>(call, first, count, tiles, plane);
 }
 
+#endif
+
 // ---- filters → panels
 
-constexpr int GATHERED = 8;  // channels at a time: what is written has long left when it is read
+constexpr int GATHERED = 16;  // channels at a time
+
+#if LEVEL >= 3
+// Turn LANES rows into columns: each stage, pairs of rows exchange a half of every 2 · STEP lanes.
+template <int STEP>
+INLINE void exchange(V rows[LANES]) {
+  const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const I upper = (lane & STEP) != 0;
+  const I low = lane + (upper & (LANES - STEP)), high = lane + STEP + (upper & (LANES - STEP));
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES; i++) {
+    if (i & STEP) continue;
+    const V first = rows[i], second = rows[i + STEP];
+    rows[i] = __builtin_shuffle(first, second, low);
+    rows[i + STEP] = __builtin_shuffle(first, second, high);
+  }
+}
+
+INLINE void transpose(V rows[LANES]) {
+  exchange<1>(rows), exchange<2>(rows), exchange<4>(rows), exchange<8>(rows);
+}
+#endif
 
 // Gather the nine values of COLUMNS filters at GATHERED of the channels that are summed over, zeros
 // where there are none: taps[GATHERED · 9][COLUMNS].
 static void gather(const Call& call, int64_t channel, int64_t column, float* taps) {
   const int64_t columns = std::min<int64_t>(COLUMNS, call.outputs - column);
   const int64_t channels = std::min<int64_t>(GATHERED, call.inputs - channel);
-  if (columns < COLUMNS || channels < GATHERED)
-    std::memset(taps, 0, GATHERED * 9 * COLUMNS * sizeof(float));
+  const bool whole = columns == COLUMNS && channels == GATHERED;
+  if (!whole) std::memset(taps, 0, GATHERED * 9 * COLUMNS * sizeof(float));
   if (!call.back) {
-    for (int64_t n = 0; n < columns; n++) {
-      const float* at = call.weight + ((column + n) * call.inputs + channel) * 9;
-      for (int64_t i = 0; i < channels * 9; i++) taps[i * COLUMNS + n] = at[i];
+    const float* from = call.weight + (column * call.inputs + channel) * 9;
+#if LEVEL >= 3
+    for (int64_t i = 0; whole && i < GATHERED * 9 / LANES * VECTORS; i++) {
+      V rows[LANES];
+      const int64_t tap = i / VECTORS * LANES, v = i % VECTORS * LANES;
+#pragma GCC unroll 16
+      for (int n = 0; n < LANES; n++) rows[n] = load(from + (v + n) * call.inputs * 9 + tap);
+      transpose(rows);
+#pragma GCC unroll 16
+      for (int n = 0; n < LANES; n++) store(taps + (tap + n) * COLUMNS + v, rows[n]);
     }
+    if (whole) return;
+#endif
+    for (int64_t n = 0; n < columns; n++)
+      for (int64_t i = 0; i < channels * 9; i++)
+        taps[i * COLUMNS + n] = from[n * call.inputs * 9 + i];
     return;
   }
   // Back, inputs and outputs change places, and each filter is turned by half a circle.
-  for (int64_t c = 0; c < channels; c++)
-    for (int64_t n = 0; n < columns; n++) {
-      const float* at = call.weight + ((channel + c) * call.outputs + column + n) * 9;
-      for (int64_t i = 0; i < 9; i++) taps[(c * 9 + i) * COLUMNS + n] = at[8 - i];
-    }
+  for (int64_t c = 0; c < channels; c++) {
+    const float* from = call.weight + ((channel + c) * call.outputs + column) * 9;
+    float* to = taps + c * 9 * COLUMNS;
+    for (int64_t n = 0; n < columns; n++)
+#pragma GCC unroll 9
+      for (int64_t i = 0; i < 9; i++) to[i * COLUMNS + n] = from[n * 9 + 8 - i];
+  }
 }
 
+#if LEVEL < 5
 // Where the filters of one point lie, from one point to the next: as for rows, no multiple of 4 KB.
 INLINE int64_t panel_plane(int64_t depth) { return floats_of(depth) * COLUMNS + 16; }
 
@@ -545,6 +561,8 @@ static void transform_filters(const Call& call, int64_t column, float* panel) {
   }
 }
 
+#endif
+
 // ---- sums → output
 
 // Zero stays for what is not above it; a NaN passes, so that the loss shows it.
@@ -554,7 +572,8 @@ INLINE void write(const Call& call, int64_t y, int64_t x, int64_t channel, V val
   const int64_t lanes = lanes_at(call.outputs, channel);
   const int64_t place = y * call.width + x;
   if (!call.back && call.alive)
-    store_bits(call.alive + place * ((call.outputs + 7) / 8) + channel / 8, where(value > 0), lanes);
+    store_bits(call.alive + place * ((call.outputs + 7) / 8) + channel / 8, where(value > 0),
+               lanes);
   if (call.rectify) value = rectified(value);
   float* to = call.output + place * call.outputs + channel;
   if (lanes == LANES)
@@ -564,27 +583,32 @@ INLINE void write(const Call& call, int64_t y, int64_t x, int64_t channel, V val
 }
 
 // Pool the window at (y, x), both even, of a tile's rectified values.
-INLINE void write_pooled(const Call& call, int64_t y, int64_t x, int64_t channel, const V values[4]) {
+INLINE void write_pooled(const Call& call, int64_t y, int64_t x, int64_t channel,
+                         const V values[4]) {
   const int64_t lanes = lanes_at(call.outputs, channel);
   const int64_t wide = call.width - x, high = call.height - y;  // 1: the window hangs over the edge
   const bool there[4] = {true, wide > 1, high > 1, wide > 1 && high > 1};
-  V result = values[0], positive[4];
+  V result = values[0];
   if (call.pool == MAX_POOL) {
+#pragma GCC unroll 4
     for (int i = 1; i < 4; i++)
       if (there[i]) result = result > values[i] ? result : values[i];
   } else {
     result = V{};
+#pragma GCC unroll 4
     for (int i = 0; i < 4; i++)
-      if (there[i]) result += positive[i] = rectified(values[i]);
+      if (there[i]) result += rectified(values[i]);
     result *= wide > 1 && high > 1 ? 0.25f : wide > 1 || high > 1 ? 0.5f : 1.0f;
   }
   if (call.alive) {
     const int64_t bytes = (call.outputs + 7) / 8;
     uint8_t* to = call.alive + (y * call.width + x) * bytes + channel / 8;
     unsigned open = call.pool == MAX_POOL ? where(result > 0) : ~0u;
+#pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
       if (!there[i]) continue;
-      const unsigned bits = open & (call.pool == MAX_POOL ? where(values[i] == result) : where(values[i] > 0));
+      const V least = call.pool == MAX_POOL ? result : V{};
+      const unsigned bits = open & where(call.pool == MAX_POOL ? values[i] == least : values[i] > least);
       if (call.pool == MAX_POOL) open &= ~bits;  // of equals, the first
       store_bits(to + ((i / 2) * call.width + i % 2) * bytes, bits, lanes);
     }
@@ -598,6 +622,7 @@ INLINE void write_pooled(const Call& call, int64_t y, int64_t x, int64_t channel
     std::memcpy(at, &result, lanes * sizeof(float));
 }
 
+#if LEVEL < 5
 // Finish `columns` output channels of `count` tiles from sums[POINTS][plane], rows of `columns`.
 static void transform_output(const Call& call, int64_t first, int64_t count, int64_t column,
                              int64_t columns, const float* sums, int64_t plane) {
@@ -627,9 +652,13 @@ static void transform_output(const Call& call, int64_t first, int64_t count, int
         for (int j = 0; j < 4; j++) values[i][j] = line[j] + bias;
       }
       if (call.pool && !call.back) {
-        for (int i = 0; i < high; i += 2)
-          for (int j = 0; j < wide; j += 2) {
-            const V window[4] = {values[i][j], values[i][j + 1], values[i + 1][j], values[i + 1][j + 1]};
+#pragma GCC unroll 2
+        for (int i = 0; i < 4; i += 2)
+#pragma GCC unroll 2
+          for (int j = 0; j < 4; j += 2) {
+            if (i >= high || j >= wide) continue;
+            const V window[4] = {values[i][j], values[i][j + 1], values[i + 1][j],
+                                 values[i + 1][j + 1]};
             write_pooled(call, y + i, x + j, channel, window);
           }
       } else if (high == TILE && wide == TILE) {
@@ -658,8 +687,10 @@ struct Cut {
   int64_t shared_floats, own_floats;
 };
 
-constexpr int64_t TILES_LIMIT = 3 << 20;  // floats of filters that all threads can share: 12 MB
-constexpr int64_t TILES_CHUNK = 96, TILES_GROUP = 256, PANELS_CHUNK = 384;
+// In floats, measured layer by layer (docs/log.md): filters that a core's own cache holds beside a
+// few tiles, and those that all threads can share; in tiles and columns, what fits beside them.
+constexpr int64_t OWN_FILTERS = 400'000, SHARED_FILTERS = 3'000'000;
+constexpr int64_t FEW_TILES = 24, MORE_TILES = 96, MOST_TILES = 384, GROUP_COLUMNS = 256;
 
 static Cut cut_of(const Call& call) {
   Cut cut;
@@ -667,14 +698,15 @@ static Cut cut_of(const Call& call) {
   cut.panels = (call.outputs + COLUMNS - 1) / COLUMNS;
   cut.tiles = ((call.height + TILE - 1) / TILE) * ((call.width + TILE - 1) / TILE);
   cut.panel_floats = POINTS * panel_plane(cut.depth);
-  cut.by_tiles = cut.panels * cut.panel_floats <= TILES_LIMIT;
-  const int64_t most = cut.by_tiles ? TILES_CHUNK : PANELS_CHUNK;
+  const int64_t all = cut.panels * cut.panel_floats;
+  cut.by_tiles = all <= SHARED_FILTERS;
+  const int64_t most = all <= OWN_FILTERS ? FEW_TILES : cut.by_tiles ? MORE_TILES : MOST_TILES;
   cut.chunk = std::min(most, round_up(cut.tiles, ROWS));
-  cut.group = cut.by_tiles ? std::min<int64_t>(cut.panels, std::max<int64_t>(1, TILES_GROUP / COLUMNS)) : 1;
+  cut.group = cut.by_tiles ? std::min<int64_t>(cut.panels, GROUP_COLUMNS / COLUMNS) : 1;
   cut.plane = cut.chunk * stride_of(cut.depth) + 16;
   cut.sums_plane = cut.chunk * cut.group * COLUMNS + 16;
   const int64_t tiles = POINTS * cut.plane, sums = POINTS * cut.sums_plane;
-  const int64_t filters = cut.by_tiles ? cut.panels * cut.panel_floats : cut.panel_floats;
+  const int64_t filters = cut.by_tiles ? all : cut.panel_floats;
   cut.shared_floats = round_up(cut.by_tiles ? filters : tiles, 1024) + 16;
   cut.own_floats = round_up((cut.by_tiles ? tiles : filters) + sums, 1024) + 16;
   return cut;
@@ -686,7 +718,8 @@ static int64_t scratch_bytes(const Call& call) {
 }
 
 static void multiply_and_finish(const Call& call, const Cut& cut, int64_t first, int64_t count,
-                                const float* tiles, int64_t panel, const float* filters, float* sums) {
+                                const float* tiles, int64_t panel, const float* filters,
+                                float* sums) {
   const int64_t panels = std::min(cut.group, cut.panels - panel), columns = panels * COLUMNS;
   const int64_t floats = floats_of(cut.depth);
   for (int64_t point = 0; point < POINTS; point++)
@@ -708,7 +741,6 @@ static void take_chunks(Job& job, int64_t slot) {
   const Cut cut = cut_of(call);
   float* tiles = job.own + slot * job.own_floats;
   float* sums = tiles + POINTS * cut.plane;
-  open_tiles();
   for (int64_t first; (first = job.next++ * cut.chunk) < cut.tiles;) {
     const int64_t count = std::min(cut.chunk, cut.tiles - first);
     transform_input(call, first, count, tiles, cut.plane);
@@ -716,7 +748,6 @@ static void take_chunks(Job& job, int64_t slot) {
       multiply_and_finish(call, cut, first, count, tiles, panel,
                           job.shared + panel * cut.panel_floats, sums);
   }
-  close_tiles();
 }
 
 static void take_tiles(Job& job, int64_t) {
@@ -731,12 +762,10 @@ static void take_panels(Job& job, int64_t slot) {
   const Cut cut = cut_of(call);
   float* filters = job.own + slot * job.own_floats;
   float* sums = filters + cut.panel_floats;
-  open_tiles();
   for (int64_t panel; (panel = job.next++) < cut.panels;) {
     transform_filters(call, panel * COLUMNS, filters);
     multiply_and_finish(call, cut, job.first, job.count, job.shared, panel, filters, sums);
   }
-  close_tiles();
 }
 
 static void convolve(const Call& call) {
@@ -757,6 +786,176 @@ static void convolve(const Call& call) {
     job.work = take_panels, run(job);
   }
 }
+
+#endif
+
+#if LEVEL == 5
+// ---- AMX: 16 bit, no Winograd. Sixteen times the multiplications of a vector unit leave nothing
+// to save by transforms, and a plain sum of 16-bit products is four times as exact.
+
+constexpr int64_t CACHE = 512 << 10;  // bytes of one band, a part of the second cache
+constexpr int BLOCK = 32;  // channels of one step of the sum; positions and columns of one block
+
+// The work is cut in bands of rows. A band's input is turned to 16 bit with a border of one
+// position; its rows then lie one behind another, so that any 32 positions in line, and their
+// neighbours above and below, are read by one stride, across the ends of rows. What comes of the border is left.
+struct Bands {
+  int64_t depth, panels;               // channels filled up, groups of output channels
+  int64_t wide, pixel;                 // positions in a row, 16-bit values of one
+  int64_t rows, count, places;         // of a band; bands; positions that are computed, filled up
+  int64_t panel_floats, shared_floats, input_floats, own_floats;
+};
+
+static Bands bands_of(const Call& call) {
+  Bands bands;
+  bands.depth = round_up(call.inputs, BLOCK);
+  bands.panels = round_up(call.outputs, BLOCK) / BLOCK;
+  bands.wide = call.width + 2;
+  bands.pixel = bands.depth + BLOCK;  // no multiple of 1 KB: positions would share a line of cache
+  const int64_t most = std::max<int64_t>(2, CACHE / (bands.wide * bands.pixel * 2) - 2);
+  bands.count = round_up((call.height + most - 1) / most, call.threads);
+  bands.rows = round_up((call.height + bands.count - 1) / bands.count, 2);
+  bands.count = (call.height + bands.rows - 1) / bands.rows;
+  bands.places = round_up(bands.rows * bands.wide, BLOCK);
+  bands.panel_floats = bands.depth * 9 * BLOCK / 2;
+  bands.shared_floats = bands.panels * bands.panel_floats;
+  // The last block reads two rows and two positions on from its own.
+  bands.input_floats = round_up((bands.places + 2 * bands.wide + 2) * bands.pixel / 2, 16);
+  bands.own_floats = round_up(bands.input_floats + bands.places * BLOCK, 1024) + 16;
+  return bands;
+}
+
+static int64_t scratch_bytes(const Call& call) {
+  const Bands bands = bands_of(call);
+  return (bands.shared_floats + call.threads * bands.own_floats) * int64_t(sizeof(float));
+}
+
+// Lay the filters out by blocks of channels, then taps: [depth / 32][9][16 pairs][COLUMNS].
+static void take_filters(Job& job, int64_t) {
+  const Call& call = *job.call;
+  const Bands bands = bands_of(call);
+  alignas(64) float taps[GATHERED * 9 * COLUMNS];
+  for (int64_t panel; (panel = job.next++) < bands.panels;) {
+    float* to = job.shared + panel * bands.panel_floats;
+    for (int64_t channel = 0; channel < bands.depth; channel += 2) {
+      if (channel % GATHERED == 0) gather(call, channel, panel * COLUMNS, taps);
+      for (int64_t e = 0; e < 9; e++)
+        for (int64_t v = 0; v < VECTORS; v++) {
+          const float* even = taps + (channel % GATHERED * 9 + e) * COLUMNS + v * LANES;
+          const int64_t row = (channel / BLOCK * 9 + e) * (BLOCK / 2) + channel % BLOCK / 2;
+          put_pair(to + row * COLUMNS + v * LANES, load(even), load(even + 9 * COLUMNS));
+        }
+    }
+  }
+}
+
+template <int READING>
+static void read_band(const Call& call, const Bands& bands, int64_t first, float* to) {
+  for (int64_t i = 0; i < bands.rows + 2; i++)
+    for (int64_t j = 0; j < bands.wide; j++) {
+      const int64_t y = first + i - 1, x = j - 1;
+      const bool edge = y < 0 || x < 0 || y + 1 >= call.height || x + 1 >= call.width;
+      float* at = to + (i * bands.wide + j) * bands.pixel / 2;
+      for (int64_t channel = 0; channel < bands.depth; channel += LANES) {
+        const int64_t lanes = lanes_at(call.inputs, channel);
+        const V value = edge || lanes < LANES ? read<READING, true>(call, y, x, channel, lanes)
+                                              : read<READING, false>(call, y, x, channel, lanes);
+        put(at, channel / LANES, value);
+      }
+    }
+}
+
+// sums[32][COLUMNS] of 32 positions in line: over blocks of channels, then the nine neighbours.
+static void multiply(const Bands& bands, const float* input, const float* panel, float* sums) {
+  const int64_t pixel = bands.pixel / 2, bytes = bands.pixel * 2;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int64_t channel = 0; channel < bands.depth; channel += BLOCK)
+    for (int64_t e = 0; e < 9; e++, panel += BLOCK / 2 * COLUMNS) {
+      const float* at = input + (e / 3 * bands.wide + e % 3) * pixel + channel / 2;
+      _tile_loadd(4, at, bytes);
+      _tile_loadd(5, at + 16 * pixel, bytes);
+      _tile_loadd(6, panel, COLUMNS * 4);
+      _tile_loadd(7, panel + 16, COLUMNS * 4);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  _tile_stored(0, sums, COLUMNS * 4);
+  _tile_stored(1, sums + 16, COLUMNS * 4);
+  _tile_stored(2, sums + 16 * COLUMNS, COLUMNS * 4);
+  _tile_stored(3, sums + 16 * COLUMNS + 16, COLUMNS * 4);
+}
+
+static void finish_band(const Call& call, const Bands& bands, int64_t first, int64_t column,
+                        const float* sums) {
+  const int64_t high = std::min(bands.rows, call.height - first), down = bands.wide * COLUMNS;
+  for (int64_t channel = column; channel < std::min(column + COLUMNS, call.outputs);
+       channel += LANES) {
+    V bias = {};
+    if (call.bias) bias = load_some(call.bias + channel, lanes_at(call.outputs, channel));
+    const float* at = sums + channel - column;
+    if (call.pool && !call.back) {
+      for (int64_t i = 0; i < high; i += 2)
+        for (int64_t j = 0; j < call.width; j += 2) {
+          const float* from = at + i * down + j * COLUMNS;
+          const V window[4] = {load(from) + bias, load(from + COLUMNS) + bias,
+                               load(from + down) + bias, load(from + down + COLUMNS) + bias};
+          write_pooled(call, first + i, j, channel, window);
+        }
+    } else {
+      for (int64_t i = 0; i < high; i++)
+        for (int64_t j = 0; j < call.width; j++)
+          write(call, first + i, j, channel, load(at + i * down + j * COLUMNS) + bias);
+    }
+  }
+}
+
+static void take_bands(Job& job, int64_t slot) {
+  const Call& call = *job.call;
+  const Bands bands = bands_of(call);
+  float* input = job.own + slot * job.own_floats;
+  float* sums = input + bands.input_floats;
+  struct {
+    uint8_t palette = 1, start = 0, zero[14] = {};
+    uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } tiles;
+  _tile_loadconfig(&tiles);
+  for (int64_t first; (first = job.next++ * bands.rows) < call.height;) {
+    if (call.back && call.pool == MAX_POOL)
+      read_band<FROM_MAX>(call, bands, first, input);
+    else if (call.back && call.pool == AVERAGE_POOL)
+      read_band<FROM_AVERAGE>(call, bands, first, input);
+    else if (call.back && call.alive)
+      read_band<MASKED>(call, bands, first, input);
+    else
+      read_band<PLAIN>(call, bands, first, input);
+    const int64_t high = std::min(bands.rows, call.height - first);
+    for (int64_t panel = 0; panel < bands.panels; panel++) {
+      for (int64_t place = 0; place < high * bands.wide; place += BLOCK)
+        multiply(bands, input + place * bands.pixel / 2, job.shared + panel * bands.panel_floats,
+                 sums + place * COLUMNS);
+      finish_band(call, bands, first, panel * COLUMNS, sums);
+    }
+  }
+  _tile_release();
+}
+
+static void convolve(const Call& call) {
+  const Bands bands = bands_of(call);
+  Job job;
+  job.call = &call;
+  job.shared = reinterpret_cast<float*>(call.scratch);
+  job.own = job.shared + bands.shared_floats;
+  job.own_floats = bands.own_floats;
+  job.work = take_filters, run(job);
+  job.work = take_bands, run(job);
+}
+#endif
 
 #if LEVEL < 4
 // ---- the first layer, float32 on every path: few channels in, which lie in planes

@@ -87,10 +87,12 @@ static void check(int path, int64_t height, int64_t width, int64_t channels, int
   Call call = {};
   call.height = height, call.width = width, call.inputs = channels, call.outputs = outputs;
   call.rectify = 1, call.pool = pool, call.rounds_up = rounds_up, call.threads = 3;
-  const int64_t high = pool ? pooled(call, height) : height, wide = pool ? pooled(call, width) : width;
+  const int64_t high = pool ? pooled(call, height) : height;
+  const int64_t wide = pool ? pooled(call, width) : width;
   if (!high || !wide) return;
   const auto weight = uniforms(outputs * channels * 9), bias = uniforms(outputs);
-  const auto input = uniforms(height * width * channels), gradient = uniforms(high * wide * outputs);
+  const auto input = uniforms(height * width * channels);
+  const auto gradient = uniforms(high * wide * outputs);
   std::vector<float> output(high * wide * outputs), pulled(height * width * channels);
   std::vector<uint8_t> alive(height * width * ((outputs + 7) / 8));
   call.weight = weight.data(), call.bias = bias.data(), call.alive = alive.data();
@@ -111,7 +113,8 @@ static void check(int path, int64_t height, int64_t width, int64_t channels, int
     else
       dream_convolve_picture(path, &call);
     std::free(call.scratch);
-    compare(call, planes ? std::min(path, 2) : path, back ? height : high, back ? width : wide, planes);
+    compare(call, planes ? std::min(path, 2) : path, back ? height : high, back ? width : wide,
+            planes);
   }
 }
 
@@ -124,7 +127,8 @@ int main() {
       for (int64_t pool = 0; pool < 3; pool++)
         for (int64_t rounds_up = 0; rounds_up < 2; rounds_up++)
           check(path, shape[0], shape[1], shape[2], shape[3], pool, rounds_up, false);
-    for (int64_t channels = 1; channels <= 4; channels++) check(path, 37, 19, channels, 21, 0, 0, true);
+    for (int64_t channels = 1; channels <= 4; channels++)
+      check(path, 37, 19, channels, 21, 0, 0, true);
     check(path, 1, 1, 3, 64, 0, 0, true);
     std::printf("path %d: %d wrong\n", path, wrong);
   }
