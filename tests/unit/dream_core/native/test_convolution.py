@@ -111,6 +111,17 @@ def test_it_agrees_with_torch_in_float64_both_ways(
         assert error(pulled, expected) < LIMITS[path]
 
 
+def test_a_large_layer_is_done_in_rounds() -> None:
+    """Filters that fit no cache stay with a thread while it meets the tiles, 384 at a time."""
+    features = uniform(1, 1, 256, 81, 79)
+    weight = uniform(2, 512, 256, 3, 3).contiguous()
+
+    found = native.convolve(features, weight, None, rectify=False, threads=2)
+
+    expected = functional.conv2d(features, weight, padding=1).double()
+    assert error(found, expected) < 2 * LIMITS[native.paths()[0]]
+
+
 @pytest.mark.parametrize(("pool", "rounds_up"), POOLS)
 def test_the_bits_say_what_is_alive_and_chosen(path: str, pool: Pool, rounds_up: bool) -> None:
     """Where float64 is sure of it; windows over the edge choose among what is there."""
