@@ -66,7 +66,7 @@ rehearse: $(VENV)/.installed-dev
 # whole, and with everything in place it asks no network. RECORD is the last file of a package that
 # pip writes: without it, the package is only half there, which pip itself doesn't see.
 $(VENV)/.installed: requirements/base.txt requirements/torch.txt pyproject.toml setup.py \
-  dream_core/native/winograd.cpp dream_core/native/build.py | $(VENV)/.made
+  $(wildcard dream_core/native/*.cpp dream_core/native/*.h) dream_core/native/build.py | $(VENV)/.made
 	@for package in $(VENV)/lib/python3*/site-packages/*.dist-info; do \
 	  [ -f "$$package/RECORD" ] || rm -rf "$$package"; done
 	@$(RUN) pip --version >/dev/null 2>&1 || { \
