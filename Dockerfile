@@ -6,10 +6,14 @@ ARG BASE=python:3.11.14-slim-bookworm
 
 FROM ${BASE} AS program
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# For the native kernel; what is shipped has no compiler.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends g++=4:12.2.0-3 \
+ && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/dream
 COPY requirements/base.txt /src/requirements/
 RUN /opt/dream/bin/pip install --require-hashes -r /src/requirements/base.txt
-COPY pyproject.toml README.md LICENSE NOTICE /src/
+COPY pyproject.toml setup.py README.md LICENSE NOTICE /src/
 COPY api /src/api
 COPY cli /src/cli
 COPY dream_core /src/dream_core

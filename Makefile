@@ -65,7 +65,8 @@ rehearse: $(VENV)/.installed-dev
 # A stamp is the last step, so whatever was interrupted before it is done again. pip keeps what is
 # whole, and with everything in place it asks no network. RECORD is the last file of a package that
 # pip writes: without it, the package is only half there, which pip itself doesn't see.
-$(VENV)/.installed: requirements/base.txt requirements/torch.txt pyproject.toml | $(VENV)/.made
+$(VENV)/.installed: requirements/base.txt requirements/torch.txt pyproject.toml setup.py \
+  $(wildcard dream_core/native/*.cpp dream_core/native/*.h) dream_core/native/build.py | $(VENV)/.made
 	@for package in $(VENV)/lib/python3*/site-packages/*.dist-info; do \
 	  [ -f "$$package/RECORD" ] || rm -rf "$$package"; done
 	@$(RUN) pip --version >/dev/null 2>&1 || { \
@@ -87,5 +88,5 @@ $(VENV)/.made:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) out build dist *.egg-info dream_core/native/*.so .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,6 +30,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     kernels = torch.backends.cpu.get_cpu_capability()
     yield cpu(platform.machine(), kernels, os.cpu_count() or 1)
+    yield kernel()
     yield from _device(settings)
     if settings.device != "cpu" and not torch.version.hip:
         yield from unused_gpu(has_nvidia(_PCI), _version(_DRIVER), _why_no_cuda())
@@ -45,6 +46,14 @@ def cpu(machine: str, kernels: str, cores: int) -> Finding:
         )
         return Finding("cpu", said, fix)
     return Finding("cpu", said)
+
+
+def kernel() -> Finding:
+    """Return the instructions that our own kernel found; nothing is broken where it is missing."""
+    from dream_core import native
+
+    ways = ", ".join((*native.paths("bfloat16"), *native.paths()))
+    return Finding("kernel", ways or f"none, dreams take several times longer: {native.reason()}")
 
 
 def _device(settings: Settings) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 FILES = ("Dockerfile", "Dockerfile.gpu")
 FINAL = [("Dockerfile", "api"), ("Dockerfile", "worker"), ("Dockerfile.gpu", "worker")]
 PROGRAM = ["api", "cli", "dream_core", "jobs", "worker"]
-BESIDE_IT = ["pyproject.toml", "README.md", "LICENSE", "NOTICE"]
+BESIDE_IT = ["pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"]
 
 
 @dataclass
@@ -113,6 +113,19 @@ def test_an_image_names_its_user_program_and_origin_itself(file: str, target: st
     assert f'org.opencontainers.image.version="{version}"' in labels
     assert 'org.opencontainers.image.licenses="MIT"' in labels
     assert "org.opencontainers.image.title=" in labels
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_kernel_is_compiled_where_the_program_is_installed(file: str) -> None:
+    """In a stage that stays behind: its compiler comes before the program, of one exact version."""
+    runs = Dockerfile.read(file).stages["program"].all("RUN")
+    compilers = [
+        i for i, run in enumerate(runs) if re.search(r"apt-get install .* g\+\+=[\d:.-]+", run)
+    ]
+    programs = [i for i, run in enumerate(runs) if "--no-index /src" in run]
+
+    assert len(compilers) == len(programs) == 1
+    assert compilers < programs
 
 
 @pytest.mark.parametrize("file", FILES)

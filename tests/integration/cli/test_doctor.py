@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import run
+from dream_core.native import library
 from jobs.connection import connect
 from jobs.settings import PREFIX, Settings
 from jobs.valkey import socket_url
@@ -129,6 +130,21 @@ def test_missing_and_broken_weights_are_named(
     (tmp_path / "models" / "vgg19" / "weights.sha256").write_text("0" * 64)
 
     assert "run `dream models pull vgg19`" in said(capsys)
+
+
+def test_a_kernel_that_was_not_built_is_said_and_breaks_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dreams run without it, only slower; the line says what to install."""
+    monkeypatch.setattr(library, "_loaded", lambda: "no compiler; install g++")
+    library.paths.cache_clear()
+    try:
+        (line,) = [line for line in said(capsys).splitlines() if line[4:].startswith("kernel")]
+    finally:
+        library.paths.cache_clear()
+
+    assert line.startswith("ok")
+    assert "install g++" in line
 
 
 def test_a_port_that_somebody_has_is_named(

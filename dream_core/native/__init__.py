@@ -1,0 +1,24 @@
+"""3 × 3 convolutions by Winograd in C++, forward and back to what they read."""
+
+from dream_core.native.convolution import (
+    convolve,
+    convolve_picture,
+    new_alive,
+    pull_back,
+    pull_back_to_picture,
+    unpack,
+)
+from dream_core.native.library import Operands, available, paths, reason
+
+__all__ = [
+    "Operands",
+    "available",
+    "convolve",
+    "convolve_picture",
+    "new_alive",
+    "paths",
+    "pull_back",
+    "pull_back_to_picture",
+    "reason",
+    "unpack",
+]

@@ -1,0 +1,284 @@
+"""The kernel on torch's tensors: checks what it is given, hands over addresses and scratch room."""
+
+import ctypes
+import threading
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dream_core.native.library import PATHS, Call, Operands, function, parallel, paths, reason
+
+Pool = Literal["max", "avg"] | None
+
+_POOLS: dict[Pool, int] = {None: 0, "max": 1, "avg": 2}
+_ALIGNMENT = 64  # bytes
+_kept = threading.local()
+
+
+def new_alive(channels: int, height: int, width: int) -> Tensor:
+    """Return room for one bit of each output of a convolution, (H, W, ⌈C / 8⌉) uint8.
+
+    Channel c of a position is bit c % 8 of byte c // 8. Without a pool and under `avg` it says
+    that the output is above zero; under `max`, also that its 2 × 2 window chose it: of equals the
+    first in reading order, as torch does. H and W are the convolution's own under a pool too.
+    """
+    return torch.empty(height, width, -(-channels // 8), dtype=torch.uint8)
+
+
+def unpack(alive: Tensor, channels: int) -> Tensor:
+    """Return the bits as (1, C, H, W) bool, channels last in memory."""
+    bits = alive.unsqueeze(-1) >> torch.arange(8, dtype=torch.uint8) & 1
+    return bits.flatten(2)[:, :, :channels].bool().permute(2, 0, 1).unsqueeze(0)
+
+
+def convolve(
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    rectify: bool = True,
+    pool: Pool = None,
+    rounds_up: bool = False,
+    alive: Tensor | None = None,
+    out: Tensor | None = None,
+    threads: int,
+    operands: Operands = "float32",
+    path: str | None = None,
+) -> Tensor:
+    """Convolve, add the bias, rectify and pool in one pass.
+
+    Args:
+        features: (1, C, H, W) float32, channels last in memory.
+        weight: (K, C, 3, 3) float32, contiguous: torch's own form, nothing is kept of it.
+        bias: (K,) or None.
+        rectify: False leaves the convolution's own values; not before a pool.
+        pool: 2 × 2, stride 2, behind the ReLU. A NaN passes through both.
+        rounds_up: a window that hangs over the edge counts, and `avg` divides by what is there.
+        alive: from `new_alive`, written where given.
+        out: (1, K, h, w), channels last, written and returned where given.
+        threads: at most so many; the result's bits don't depend on it.
+        operands: what is multiplied; sums are float32.
+        path: one of `paths(operands)`; the best where None.
+
+    Returns:
+        (1, K, h, w) float32, channels last.
+    """
+    _, channels, height, width = features.shape
+    outputs = weight.shape[0]
+    _check(features, weight, (outputs, channels), alive, (outputs, height, width))
+    if pool and not rectify:
+        raise ValueError("a pool follows the ReLU: leave rectify on, or pool elsewhere")
+    out = _room(out, outputs, *_after(pool, rounds_up, height, width))
+    call = _call(
+        features,
+        weight,
+        out,
+        alive=alive,
+        size=(height, width),
+        channels=(channels, outputs),
+        threads=threads,
+    )
+    call.bias = _address(bias)
+    call.rectify, call.pool, call.rounds_up = rectify, _POOLS[pool], rounds_up
+    _run("dream_convolve", "dream_scratch_bytes", call, _chosen(path, operands))
+    return out
+
+
+def pull_back(
+    gradient: Tensor,
+    weight: Tensor,
+    *,
+    alive: Tensor | None,
+    size: tuple[int, int],
+    pool: Pool = None,
+    rounds_up: bool = False,
+    out: Tensor | None = None,
+    threads: int,
+    operands: Operands = "float32",
+    path: str | None = None,
+) -> Tensor:
+    """Return d loss / d features of `convolve`, (1, C, H, W), channels last.
+
+    Args:
+        gradient: d loss / d what `convolve` returned, (1, K, h, w), channels last.
+        weight: as for `convolve`.
+        alive: what `convolve` wrote. Where a bit is 0 the gradient is taken as zero; None: no ReLU
+            and no max pool stands behind the convolution.
+        size: (H, W) of the convolution, which a pool's gradient doesn't tell.
+        pool: as for `convolve`.
+        rounds_up: as for `convolve`.
+        out: (1, C, H, W), channels last, written and returned where given.
+        threads: as for `convolve`.
+        operands: as for `convolve`.
+        path: as for `convolve`.
+    """
+    outputs, channels = weight.shape[:2]
+    _check(gradient, weight, (gradient.shape[1], channels), alive, (outputs, *size))
+    if tuple(gradient.shape[2:]) != _after(pool, rounds_up, *size):
+        raise ValueError(f"a gradient of {tuple(gradient.shape)} doesn't fit {size} under {pool}")
+    if pool == "max" and alive is None:
+        raise ValueError("a max pool can't be pulled back without the bits of its choices")
+    out = _room(out, channels, *size)
+    call = _call(
+        gradient, weight, out, alive=alive, size=size, channels=(outputs, channels), threads=threads
+    )
+    call.back, call.pool, call.rounds_up = True, _POOLS[pool], rounds_up
+    _run("dream_convolve", "dream_scratch_bytes", call, _chosen(path, operands))
+    return out
+
+
+def convolve_picture(
+    picture: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    rectify: bool = True,
+    alive: Tensor | None = None,
+    out: Tensor | None = None,
+    threads: int,
+    path: str | None = None,
+) -> Tensor:
+    """Convolve a picture, (1, C, H, W) contiguous (planes), of few channels; see `convolve`."""
+    _, channels, height, width = picture.shape
+    outputs = weight.shape[0]
+    _check(None, weight, (outputs, channels), alive, (outputs, height, width))
+    out = _room(out, outputs, height, width)
+    planes = picture.contiguous()
+    call = _call(
+        planes,
+        weight,
+        out,
+        alive=alive,
+        size=(height, width),
+        channels=(channels, outputs),
+        threads=threads,
+    )
+    call.bias, call.rectify = _address(bias), rectify
+    _run("dream_convolve_picture", "dream_picture_scratch_bytes", call, _chosen(path, "float32"))
+    return out
+
+
+def pull_back_to_picture(
+    gradient: Tensor,
+    weight: Tensor,
+    *,
+    alive: Tensor | None,
+    out: Tensor | None = None,
+    threads: int,
+    path: str | None = None,
+) -> Tensor:
+    """Return d loss / d picture, (1, C, H, W) contiguous (planes); see `pull_back`."""
+    _, outputs, height, width = gradient.shape
+    channels = weight.shape[1]
+    _check(gradient, weight, (outputs, channels), alive, (outputs, height, width))
+    if out is None:
+        out = torch.empty(1, channels, height, width)
+    call = _call(
+        gradient,
+        weight,
+        out,
+        alive=alive,
+        size=(height, width),
+        channels=(outputs, channels),
+        threads=threads,
+    )
+    call.back = True
+    _run(
+        "dream_pull_back_to_picture", "dream_picture_scratch_bytes", call, _chosen(path, "float32")
+    )
+    return out
+
+
+def _after(pool: Pool, rounds_up: bool, height: int, width: int) -> tuple[int, int]:
+    if pool is None:
+        return height, width
+    return (height + rounds_up) // 2, (width + rounds_up) // 2
+
+
+def _room(out: Tensor | None, channels: int, height: int, width: int) -> Tensor:
+    """Return `out` if it fits, a new tensor where there is none: (1, C, H, W), channels last."""
+    if not height or not width:
+        raise ValueError("nothing is left of so small a picture behind this pool")
+    if out is None:
+        return torch.empty(1, height, width, channels).permute(0, 3, 1, 2)
+    if out.shape != (1, channels, height, width) or not _is_channels_last(out):
+        raise ValueError(f"out must be {(1, channels, height, width)} float32, channels last")
+    return out
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.float32 and tensor.permute(0, 2, 3, 1).is_contiguous()
+
+
+def _check(
+    given: Tensor | None,
+    weight: Tensor,
+    channels: tuple[int, int],
+    alive: Tensor | None,
+    behind: tuple[int, int, int],
+) -> None:
+    if given is not None and not (given.shape[0] == 1 and _is_channels_last(given)):
+        raise ValueError("the kernel reads one float32 picture, channels last in memory")
+    if weight.shape != (*channels, 3, 3) or weight.dtype != torch.float32:
+        raise ValueError(f"weights of {tuple(weight.shape)} don't fit {(*channels, 3, 3)} float32")
+    if not weight.is_contiguous():
+        raise ValueError("the kernel reads weights that are contiguous")
+    count, height, width = behind
+    if alive is not None and (
+        alive.shape != (height, width, -(-count // 8)) or not alive.is_contiguous()
+    ):
+        raise ValueError(f"bits of {tuple(alive.shape)} don't fit {behind}")
+
+
+def _chosen(path: str | None, operands: Operands) -> str:
+    """Return the path to go: asking for it is also what makes AMX ready."""
+    here = paths(operands)
+    if not here or (path and path not in here):
+        raise ValueError(f"no {path or 'path'} for {operands} here; there is: {here or reason()}")
+    return path or here[0]
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _call(
+    read: Tensor,
+    weight: Tensor,
+    written: Tensor,
+    *,
+    alive: Tensor | None,
+    size: tuple[int, int],
+    channels: tuple[int, int],
+    threads: int,
+) -> Call:
+    if threads < 1:
+        raise ValueError(f"{threads} threads can't do anything; give 1 or more")
+    return Call(
+        input=read.data_ptr(),
+        weight=weight.data_ptr(),
+        output=written.data_ptr(),
+        alive=_address(alive),
+        parallel=parallel(),
+        height=size[0],
+        width=size[1],
+        inputs=channels[0],
+        outputs=channels[1],
+        threads=threads,
+    )
+
+
+def _run(name: str, sizing: str, call: Call, path: str) -> None:
+    number, pointer = PATHS.index(path), ctypes.byref(call)
+    call.scratch = _scratch(function(sizing)(number, pointer))
+    function(name)(number, pointer)
+
+
+def _scratch(size: int) -> int:
+    """Return the address of `size` bytes that stay with this thread: a page is only new once."""
+    kept: Tensor | None = getattr(_kept, "room", None)
+    if kept is None or kept.numel() < size + _ALIGNMENT:
+        _kept.room = None  # before the new one is made
+        kept = _kept.room = torch.empty(size + _ALIGNMENT, dtype=torch.uint8)
+    return -(-kept.data_ptr() // _ALIGNMENT) * _ALIGNMENT

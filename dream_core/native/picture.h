@@ -1,0 +1,153 @@
+// The first layer, float32 on every path: few channels in, which lie in planes
+
+constexpr int64_t BAND = 16;  // rows that a thread takes at a time
+
+// Both ways a row of W positions is multiplied by a small matrix: (W, 9 · C) · (9 · C, K) forward,
+// (W, K) · (K, 9 · C) back.
+struct Strip {
+  int64_t depth, columns, rows;  // of that product, the last two rounded up
+  int64_t stride, left_floats, panel_floats, ring_floats, own_floats;
+};
+
+static Strip strip_of(const Call& call) {
+  Strip strip;
+  strip.depth = call.back ? round_up(call.inputs, LANES) : 9 * call.inputs;
+  strip.columns = round_up(call.back ? 9 * call.outputs : call.outputs, COLUMNS);
+  strip.rows = round_up(call.width, ROWS);
+  strip.stride = round_up(strip.depth, 16) + 16;
+  strip.left_floats = strip.rows * strip.stride;
+  strip.panel_floats = strip.depth * COLUMNS;
+  strip.ring_floats = (strip.rows + 2) * strip.columns;
+  strip.own_floats = round_up(strip.left_floats + 3 * strip.ring_floats, 1024) + 16;
+  return strip;
+}
+
+static int64_t picture_scratch_bytes(const Call& call) {
+  const Strip strip = strip_of(call);
+  const int64_t shared = strip.depth * strip.columns;
+  return (round_up(shared, 16) + call.threads * strip.own_floats) * int64_t(sizeof(float));
+}
+
+static void multiply_row(const Strip& strip, const Job& job, const float* left, float* sums) {
+  for (int64_t column = 0; column < strip.columns; column += COLUMNS)
+    multiply(left, strip.stride, job.shared + column / COLUMNS * strip.panel_floats, sums + column,
+             strip.columns, strip.rows, strip.depth);
+}
+
+static void take_bands(Job& job, int64_t slot) {
+  const Call& call = *job.call;
+  const Strip strip = strip_of(call);
+  float* left = job.own + slot * job.own_floats;
+  float* sums = left + strip.left_floats;
+  float* rows = sums + strip.ring_floats;  // the 3 · C rows around y, a zero at either end
+  for (int64_t first; (first = job.next++ * BAND) < call.height;)
+    for (int64_t y = first; y < std::min(first + BAND, call.height); y++) {
+      for (int64_t i = 0; i < 3 * call.inputs; i++) {
+        const int64_t at_y = y + i % 3 - 1;
+        float* row = rows + i * (call.width + 2);
+        std::memset(row, 0, (call.width + 2) * sizeof(float));
+        if (at_y >= 0 && at_y < call.height)
+          std::memcpy(row + 1, call.input + (i / 3 * call.height + at_y) * call.width,
+                      call.width * sizeof(float));
+      }
+      for (int64_t x = 0; x < call.width; x++)
+        for (int64_t i = 0; i < 3 * call.inputs; i++)
+          std::memcpy(left + x * strip.stride + 3 * i, rows + i * (call.width + 2) + x,
+                      3 * sizeof(float));
+      multiply_row(strip, job, left, sums);
+      for (int64_t x = 0; x < call.width; x++)
+        for (int64_t channel = 0; channel < call.outputs; channel += LANES) {
+          V value = load(sums + x * strip.columns + channel);
+          if (call.bias) value += load_some(call.bias + channel, lanes_at(call.outputs, channel));
+          write(call, y, x, channel, value);
+        }
+    }
+}
+
+template <bool CAREFUL>
+INLINE V read_row(const Call& call, int64_t y, int64_t x, int64_t channel, int64_t lanes) {
+  return call.alive ? read<MASKED, CAREFUL>(call, y, x, channel, lanes)
+                    : read<PLAIN, CAREFUL>(call, y, x, channel, lanes);
+}
+
+// What each position of row y adds to its nine neighbours, with a zero position at either end.
+static void spread_row(const Call& call, const Strip& strip, const Job& job, int64_t y, float* left,
+                       float* ring) {
+  float* row = ring + (y + 3) % 3 * strip.ring_floats;
+  if (y < 0 || y >= call.height) {
+    std::memset(row, 0, strip.ring_floats * sizeof(float));
+    return;
+  }
+  for (int64_t x = 0; x < call.width; x++)
+    for (int64_t channel = 0; channel < strip.depth; channel += LANES) {
+      const int64_t lanes = lanes_at(call.inputs, channel);
+      const V value = lanes < LANES ? read_row<true>(call, y, x, channel, lanes)
+                                    : read_row<false>(call, y, x, channel, lanes);
+      store(left + x * strip.stride + channel, value);
+    }
+  multiply_row(strip, job, left, row + strip.columns);
+  std::memset(row, 0, strip.columns * sizeof(float));
+  std::memset(row + (call.width + 1) * strip.columns, 0, strip.columns * sizeof(float));
+}
+
+static void take_bands_back(Job& job, int64_t slot) {
+  typedef float Few __attribute__((vector_size(16)));
+  const Call& call = *job.call;
+  const Strip strip = strip_of(call);
+  float* left = job.own + slot * job.own_floats;
+  float* ring = left + strip.left_floats;
+  for (int64_t first; (first = job.next++ * BAND) < call.height;) {
+    spread_row(call, strip, job, first - 1, left, ring);
+    spread_row(call, strip, job, first, left, ring);
+    for (int64_t y = first; y < std::min(first + BAND, call.height); y++) {
+      spread_row(call, strip, job, y + 1, left, ring);
+      for (int64_t x = 0; x < call.width; x++) {
+        Few sum = {};
+        for (int64_t e = 0; e < 9; e++) {
+          const float* row = ring + (y - e / 3 + 4) % 3 * strip.ring_floats;
+          Few part;
+          std::memcpy(&part, row + (x - e % 3 + 2) * strip.columns + e * call.outputs, sizeof part);
+          sum += part;
+        }
+        for (int64_t c = 0; c < call.outputs; c++)
+          call.output[(c * call.height + y) * call.width + x] = sum[c];
+      }
+    }
+  }
+}
+
+static void prepare(Job& job, const Call& call, const Strip& strip) {
+  job.call = &call;
+  job.shared = reinterpret_cast<float*>(call.scratch);
+  job.own = job.shared + round_up(strip.depth * strip.columns, 16);
+  job.own_floats = strip.own_floats;
+}
+
+// Lay the matrix out in panels; `at` finds a weight by the product's depth and column.
+template <class At>
+static void lay_out(const Strip& strip, int64_t depth, int64_t columns, float* panels, At at) {
+  for (int64_t k = 0; k < strip.depth; k++)
+    for (int64_t column = 0; column < strip.columns; column++)
+      panels[column / COLUMNS * strip.panel_floats + k * COLUMNS + column % COLUMNS] =
+          k < depth && column < columns ? at(k, column) : 0.0f;
+}
+
+static void convolve_picture(const Call& call) {
+  const Strip strip = strip_of(call);
+  Job job;
+  prepare(job, call, strip);
+  lay_out(strip, strip.depth, call.outputs, job.shared,
+          [&](int64_t k, int64_t column) { return call.weight[column * strip.depth + k]; });
+  job.work = take_bands, run(job);
+}
+
+static void pull_back_to_picture(const Call& call) {
+  const Strip strip = strip_of(call);
+  Job job;
+  prepare(job, call, strip);
+  const int64_t channels = call.outputs;
+  lay_out(strip, call.inputs, 9 * channels, job.shared, [&](int64_t k, int64_t column) {
+    return call.weight[(k * channels + column % channels) * 9 + column / channels];
+  });
+  job.work = take_bands_back, run(job);
+}

@@ -1,0 +1,339 @@
+// Winograd: tiles and filters to 36 points, a multiplication at each point, and back.
+
+// ---- Winograd's three transforms, of one line of a tile each
+
+constexpr float A = 0.625f, B = 1.5f, A2 = A * A, B2 = B * B;
+
+INLINE void input_line(const V d[6], V o[6]) {
+  o[0] = A2 * B2 * d[0] - (A2 + B2) * d[2] + d[4];
+  const V e1 = d[4] - B2 * d[2], f1 = A * d[3] - A * B2 * d[1];
+  o[1] = e1 + f1, o[2] = e1 - f1;
+  const V e2 = d[4] - A2 * d[2], f2 = B * d[3] - B * A2 * d[1];
+  o[3] = e2 + f2, o[4] = e2 - f2;
+  o[5] = A2 * B2 * d[1] - (A2 + B2) * d[3] + d[5];
+}
+
+INLINE void filter_line(const V g[3], V o[6]) {
+  constexpr float at_a = 1 / (2 * A2 * (A2 - B2)), at_b = 1 / (2 * B2 * (B2 - A2));
+  o[0] = g[0] * (1 / (A2 * B2));
+  const V e1 = at_a * g[0] + at_a * A2 * g[2], f1 = at_a * A * g[1];
+  o[1] = e1 + f1, o[2] = e1 - f1;
+  const V e2 = at_b * g[0] + at_b * B2 * g[2], f2 = at_b * B * g[1];
+  o[3] = e2 + f2, o[4] = e2 - f2;
+  o[5] = g[2];
+}
+
+INLINE void output_line(const V m[6], V o[4]) {
+  const V s1 = m[1] + m[2], t1 = m[1] - m[2], s2 = m[3] + m[4], t2 = m[3] - m[4];
+  o[0] = m[0] + s1 + s2;
+  o[1] = A * t1 + B * t2;
+  o[2] = A2 * s1 + B2 * s2;
+  o[3] = A2 * A * t1 + B2 * B * t2 + m[5];
+}
+
+// ---- what is multiplied: rows of tiles by panels of output channels
+
+// Channels that are summed over, filled up with zeros; floats that they take in a row; and from one
+// row to the next, which never is a multiple of 4 KB: rows would meet in one line of the cache.
+INLINE int64_t depth_of(int64_t channels) { return round_up(channels, HALF ? 32 : LANES); }
+INLINE int64_t floats_of(int64_t depth) { return HALF ? depth / 2 : depth; }
+INLINE int64_t stride_of(int64_t depth) { return floats_of(depth) + 16; }
+
+INLINE void put_filter(float* at, int64_t channel, V x) {
+#if LEVEL == 4
+  // Even channels in the lower half of each float, odd ones in the upper.
+  at += channel / 2 * COLUMNS;
+  __m512i half = _mm512_cvtepu16_epi32(halved(x));
+  if (channel % 2) half = _mm512_or_si512(_mm512_slli_epi32(half, 16), __m512i(load(at)));
+  store(at, V(half));
+#else
+  store(at + channel * COLUMNS, x);
+#endif
+}
+
+// sums[rows][COLUMNS] = tiles[rows][floats] · panel[floats][COLUMNS], ROWS at a time in registers.
+static void multiply(const float* tiles, int64_t stride, const float* panel, float* sums,
+                     int64_t sums_stride, int64_t rows, int64_t floats) {
+  for (int64_t row = 0; row < rows; row += ROWS) {
+    const float* at = tiles + row * stride;
+    const float* from = panel;
+    V sum[ROWS][VECTORS] = {};
+    for (int64_t k = 0; k < floats; k++, from += COLUMNS) {
+      V right[VECTORS];
+#pragma GCC unroll 2
+      for (int v = 0; v < VECTORS; v++) right[v] = load(from + v * LANES);
+#pragma GCC unroll 12
+      for (int i = 0; i < ROWS; i++) {
+        const float left = at[i * stride + k];
+#pragma GCC unroll 2
+        for (int v = 0; v < VECTORS; v++) {
+#if LEVEL == 4
+          sum[i][v] = V(_mm512_dpbf16_ps(__m512(sum[i][v]), __m512bh(_mm512_set1_ps(left)),
+                                         __m512bh(right[v])));
+#else
+          sum[i][v] += left * right[v];
+#endif
+        }
+      }
+    }
+    float* to = sums + row * sums_stride;
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+      for (int v = 0; v < VECTORS; v++) store(to + i * sums_stride + v * LANES, sum[i][v]);
+  }
+}
+
+// ---- input → tiles
+
+template <int READING, bool CAREFUL>
+INLINE void transform_tile(const Call& call, int64_t y, int64_t x, int64_t group, float* to,
+                           int64_t plane) {
+  const int64_t channel = group * LANES, lanes = lanes_at(call.inputs, channel);
+  V column[6], lines[6][6], line[6];
+#pragma GCC unroll 6
+  for (int j = 0; j < 6; j++) {
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; i++)
+      column[i] = read<READING, CAREFUL>(call, y + i, x + j, channel, lanes);
+    input_line(column, line);
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; i++) lines[i][j] = line[i];
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < 6; i++) {
+    input_line(lines[i], line);
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; j++) put(to + (i * 6 + j) * plane, group, line[j]);
+  }
+}
+
+// Transform `count` tiles from `first` on into tiles[POINTS][plane], one row each.
+template <int READING>
+static void transform_tiles(const Call& call, int64_t first, int64_t count, float* tiles,
+                            int64_t plane) {
+  const int64_t across = (call.width + TILE - 1) / TILE, depth = depth_of(call.inputs);
+  for (int64_t t = 0; t < count; t++) {
+    const int64_t y = (first + t) / across * TILE - 1, x = (first + t) % across * TILE - 1;
+    const bool edge = y < 0 || x < 0 || y + 6 > call.height || x + 6 > call.width ||
+                      (READING >= FROM_MAX && (y + 7 > call.height || x + 7 > call.width));
+    for (int64_t group = 0; group < depth / LANES; group++) {
+      float* to = tiles + t * stride_of(depth);
+      if (edge || (group + 1) * LANES > call.inputs)
+        transform_tile<READING, true>(call, y, x, group, to, plane);
+      else
+        transform_tile<READING, false>(call, y, x, group, to, plane);
+    }
+  }
+}
+
+static void transform_input(const Call& call, int64_t first, int64_t count, float* tiles,
+                            int64_t plane) {
+  if (call.back && call.pool == MAX_POOL)
+    transform_tiles<FROM_MAX>(call, first, count, tiles, plane);
+  else if (call.back && call.pool == AVERAGE_POOL)
+    transform_tiles<FROM_AVERAGE>(call, first, count, tiles, plane);
+  else if (call.back && call.alive)
+    transform_tiles<MASKED>(call, first, count, tiles, plane);
+  else
+    transform_tiles<PLAIN>(call, first, count, tiles, plane);
+}
+
+// ---- filters → panels
+
+// Where the filters of one point lie, from one point to the next: as for rows, no multiple of 4 KB.
+INLINE int64_t panel_plane(int64_t depth) { return floats_of(depth) * COLUMNS + 16; }
+
+// Transform a panel's filters, from output channel `column` on, to panel[POINTS][floats][COLUMNS].
+static void transform_filters(const Call& call, int64_t column, float* panel) {
+  const int64_t depth = depth_of(call.inputs), plane = panel_plane(depth);
+  alignas(64) float taps[GATHERED * 9 * COLUMNS];
+  for (int64_t channel = 0; channel < depth; channel++) {
+    if (channel % GATHERED == 0) gather(call, channel, column, taps);
+    for (int v = 0; v < VECTORS; v++) {
+      const float* tap = taps + channel % GATHERED * 9 * COLUMNS + v * LANES;
+      V lines[3][6], points[3], line[6];
+#pragma GCC unroll 3
+      for (int j = 0; j < 3; j++) {
+#pragma GCC unroll 3
+        for (int i = 0; i < 3; i++) points[i] = load(tap + (i * 3 + j) * COLUMNS);
+        filter_line(points, lines[j]);
+      }
+#pragma GCC unroll 6
+      for (int i = 0; i < 6; i++) {
+#pragma GCC unroll 3
+        for (int j = 0; j < 3; j++) points[j] = lines[j][i];
+        filter_line(points, line);
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++)
+          put_filter(panel + (i * 6 + j) * plane + v * LANES, channel, line[j]);
+      }
+    }
+  }
+}
+
+// ---- sums → output
+
+// Finish `columns` output channels of `count` tiles from sums[POINTS][plane], rows of `columns`.
+static void transform_output(const Call& call, int64_t first, int64_t count, int64_t column,
+                             int64_t columns, const float* sums, int64_t plane) {
+  const int64_t across = (call.width + TILE - 1) / TILE;
+  for (int64_t t = 0; t < count; t++) {
+    const int64_t y = (first + t) / across * TILE, x = (first + t) % across * TILE;
+    const int64_t high = std::min<int64_t>(TILE, call.height - y);
+    const int64_t wide = std::min<int64_t>(TILE, call.width - x);
+    for (int64_t c = 0; c < columns && column + c < call.outputs; c += LANES) {
+      const int64_t channel = column + c;
+      const float* at = sums + t * columns + c;
+      V lines[4][6], points[6], line[4], values[4][4];
+#pragma GCC unroll 6
+      for (int j = 0; j < 6; j++) {
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; i++) points[i] = load(at + (i * 6 + j) * plane);
+        output_line(points, line);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) lines[i][j] = line[i];
+      }
+      V bias = {};
+      if (call.bias) bias = load_some(call.bias + channel, lanes_at(call.outputs, channel));
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) {
+        output_line(lines[i], line);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) values[i][j] = line[j] + bias;
+      }
+      if (call.pool && !call.back) {
+#pragma GCC unroll 2
+        for (int i = 0; i < 4; i += 2)
+#pragma GCC unroll 2
+          for (int j = 0; j < 4; j += 2) {
+            if (i >= high || j >= wide) continue;
+            const V window[4] = {values[i][j], values[i][j + 1], values[i + 1][j],
+                                 values[i + 1][j + 1]};
+            write_pooled(call, y + i, x + j, channel, window);
+          }
+      } else if (high == TILE && wide == TILE) {
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+#pragma GCC unroll 4
+          for (int j = 0; j < 4; j++) write(call, y + i, x + j, channel, values[i][j]);
+      } else {
+        for (int i = 0; i < high; i++)
+          for (int j = 0; j < wide; j++) write(call, y + i, x + j, channel, values[i][j]);
+      }
+    }
+  }
+}
+
+// ---- the whole
+
+// How the work is cut. Small layers: all filters are transformed first, then each thread takes
+// chunks of tiles. Large ones: all tiles in hand are transformed first, then each thread takes
+// panels of output channels, whose filters it transforms in its own cache.
+struct Cut {
+  int64_t depth, panels, tiles, panel_floats;
+  bool by_tiles;
+  int64_t chunk, group;           // tiles at a time, panels at a time
+  int64_t plane, sums_plane;      // floats of one of the POINTS
+  int64_t shared_floats, own_floats;
+};
+
+// In floats, measured layer by layer (docs/log.md): filters that a core's own cache holds beside a
+// few tiles, and those that all threads can share; in tiles and columns, what fits beside them.
+constexpr int64_t OWN_FILTERS = 400'000, SHARED_FILTERS = 3'000'000;
+constexpr int64_t FEW_TILES = 24, MORE_TILES = 96, MOST_TILES = 384, GROUP_COLUMNS = 256;
+
+static Cut cut_of(const Call& call) {
+  Cut cut;
+  cut.depth = depth_of(call.inputs);
+  cut.panels = (call.outputs + COLUMNS - 1) / COLUMNS;
+  cut.tiles = ((call.height + TILE - 1) / TILE) * ((call.width + TILE - 1) / TILE);
+  cut.panel_floats = POINTS * panel_plane(cut.depth);
+  const int64_t all = cut.panels * cut.panel_floats;
+  cut.by_tiles = all <= SHARED_FILTERS;
+  const int64_t most = all <= OWN_FILTERS ? FEW_TILES : cut.by_tiles ? MORE_TILES : MOST_TILES;
+  cut.chunk = std::min(most, round_up(cut.tiles, ROWS));
+  cut.group = cut.by_tiles ? std::min<int64_t>(cut.panels, GROUP_COLUMNS / COLUMNS) : 1;
+  cut.plane = cut.chunk * stride_of(cut.depth) + 16;
+  cut.sums_plane = cut.chunk * cut.group * COLUMNS + 16;
+  const int64_t tiles = POINTS * cut.plane, sums = POINTS * cut.sums_plane;
+  const int64_t filters = cut.by_tiles ? all : cut.panel_floats;
+  cut.shared_floats = round_up(cut.by_tiles ? filters : tiles, 1024) + 16;
+  cut.own_floats = round_up((cut.by_tiles ? tiles : filters) + sums, 1024) + 16;
+  return cut;
+}
+
+static int64_t scratch_bytes(const Call& call) {
+  const Cut cut = cut_of(call);
+  return (cut.shared_floats + call.threads * cut.own_floats) * int64_t(sizeof(float));
+}
+
+static void multiply_and_finish(const Call& call, const Cut& cut, int64_t first, int64_t count,
+                                const float* tiles, int64_t panel, const float* filters,
+                                float* sums) {
+  const int64_t panels = std::min(cut.group, cut.panels - panel), columns = panels * COLUMNS;
+  const int64_t floats = floats_of(cut.depth);
+  for (int64_t point = 0; point < POINTS; point++)
+    for (int64_t p = 0; p < panels; p++)
+      multiply(tiles + point * cut.plane, stride_of(cut.depth),
+               filters + p * cut.panel_floats + point * panel_plane(cut.depth),
+               sums + point * cut.sums_plane + p * COLUMNS, columns, round_up(count, ROWS), floats);
+  transform_output(call, first, count, panel * COLUMNS, columns, sums, cut.sums_plane);
+}
+
+static void take_filters(Job& job, int64_t) {
+  const Cut cut = cut_of(*job.call);
+  for (int64_t panel; (panel = job.next++) < cut.panels;)
+    transform_filters(*job.call, panel * COLUMNS, job.shared + panel * cut.panel_floats);
+}
+
+static void take_chunks(Job& job, int64_t slot) {
+  const Call& call = *job.call;
+  const Cut cut = cut_of(call);
+  float* tiles = job.own + slot * job.own_floats;
+  float* sums = tiles + POINTS * cut.plane;
+  for (int64_t first; (first = job.next++ * cut.chunk) < cut.tiles;) {
+    const int64_t count = std::min(cut.chunk, cut.tiles - first);
+    transform_input(call, first, count, tiles, cut.plane);
+    for (int64_t panel = 0; panel < cut.panels; panel += cut.group)
+      multiply_and_finish(call, cut, first, count, tiles, panel,
+                          job.shared + panel * cut.panel_floats, sums);
+  }
+}
+
+static void take_tiles(Job& job, int64_t) {
+  const Cut cut = cut_of(*job.call);
+  for (int64_t done; (done = job.next++ * ROWS) < job.count;)
+    transform_input(*job.call, job.first + done, std::min<int64_t>(ROWS, job.count - done),
+                    job.shared + done * stride_of(cut.depth), cut.plane);
+}
+
+static void take_panels(Job& job, int64_t slot) {
+  const Call& call = *job.call;
+  const Cut cut = cut_of(call);
+  float* filters = job.own + slot * job.own_floats;
+  float* sums = filters + cut.panel_floats;
+  for (int64_t panel; (panel = job.next++) < cut.panels;) {
+    transform_filters(call, panel * COLUMNS, filters);
+    multiply_and_finish(call, cut, job.first, job.count, job.shared, panel, filters, sums);
+  }
+}
+
+static void convolve(const Call& call) {
+  const Cut cut = cut_of(call);
+  Job job;
+  job.call = &call;
+  job.shared = reinterpret_cast<float*>(call.scratch);
+  job.own = job.shared + cut.shared_floats;
+  job.own_floats = cut.own_floats;
+  if (cut.by_tiles) {
+    job.work = take_filters, run(job);
+    job.work = take_chunks, run(job);
+    return;
+  }
+  for (job.first = 0; job.first < cut.tiles; job.first += cut.chunk) {
+    job.count = std::min(cut.chunk, cut.tiles - job.first);
+    job.work = take_tiles, run(job);
+    job.work = take_panels, run(job);
+  }
+}

@@ -1,0 +1,81 @@
+// A vector of floats on this path, one bit for each of its lanes, and its 16-bit form.
+
+// 16 bit: a vector's pair of neighbouring channels shares the four bytes of one float.
+constexpr bool HALF = LEVEL == 4;
+constexpr int COLUMNS = LANES * VECTORS;  // output channels in one panel of the multiplication
+
+typedef float V __attribute__((vector_size(LANES * 4)));
+typedef int32_t I __attribute__((vector_size(LANES * 4)));
+typedef float Loose __attribute__((vector_size(LANES * 4), aligned(4)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE V load(const float* at) { return *reinterpret_cast<const Loose*>(at); }
+INLINE void store(float* at, V x) { *reinterpret_cast<Loose*>(at) = x; }
+
+// How many of `channels` lie in the vector from `channel` on.
+INLINE int64_t lanes_at(int64_t channels, int64_t channel) {
+  return std::min<int64_t>(LANES, channels - channel);
+}
+
+INLINE V load_some(const float* at, int64_t lanes) {
+  if (lanes == LANES) return load(at);
+  V x = {};
+  if (lanes > 0) std::memcpy(&x, at, lanes * sizeof(float));
+  return x;
+}
+
+// ---- one bit for each lane
+
+#if LEVEL >= 3
+INLINE unsigned where(I mask) { return _mm512_movepi32_mask(__m512i(mask)); }
+INLINE V keep(V x, unsigned bits) { return V(_mm512_maskz_mov_ps(__mmask16(bits), __m512(x))); }
+#else
+INLINE V keep(V x, unsigned bits) {
+  const I lanes = {1, 2, 4, 8, 16, 32, 64, 128};
+  return V(I(x) & ((lanes & int32_t(bits)) != 0));
+}
+#if LEVEL == 2
+INLINE unsigned where(I mask) { return unsigned(_mm256_movemask_ps(__m256(mask))); }
+#else
+INLINE unsigned where(I mask) {
+  unsigned bits = 0;
+  for (int i = 0; i < LANES; i++) bits |= unsigned(mask[i] & 1) << i;
+  return bits;
+}
+#endif
+#endif
+
+INLINE unsigned load_bits(const uint8_t* at) {
+  if (LANES == 8) return *at;
+  uint16_t bits;
+  std::memcpy(&bits, at, 2);
+  return bits;
+}
+
+INLINE void store_bits(uint8_t* at, unsigned bits, int64_t lanes) {
+  at[0] = uint8_t(bits);
+  if (lanes > 8) at[1] = uint8_t(bits >> 8);
+}
+
+// ---- 16 bit
+
+#if LEVEL >= 4
+INLINE __m256i halved(V x) { return __m256i(_mm512_cvtneps_pbh(__m512(x))); }
+
+// Each float of what is multiplied holds a pair: even channels in its lower half, odd ones above.
+INLINE void put_pair(float* at, V even, V odd) {
+  const __m512i lower = _mm512_cvtepu16_epi32(halved(even));
+  const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(halved(odd)), 16);
+  store(at, V(_mm512_or_si512(lower, upper)));
+}
+#endif
+
+// Put a vector of neighbouring channels, `group` vectors on from `at`.
+INLINE void put(float* at, int64_t group, V x) {
+#if LEVEL >= 4
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + group * 8), halved(x));
+#else
+  store(at + group * LANES, x);
+#endif
+}

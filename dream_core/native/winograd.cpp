@@ -1,0 +1,242 @@
+// 3 × 3 convolutions, stride 1, zero padding 1, of float32 in NHWC, and the way back to what they
+// read, with bias, ReLU, pool and one bit for each output ("alive") in the same pass: by Winograd's
+// F(4 × 4, 3 × 3) at the points 0, ±5/8, ±3/2, ∞; on AMX by plain sums; the first layer too.
+// convolution.py says what each argument means.
+//
+// Compiled as one unit, in which this file includes itself once for each instruction path, and with
+// it the parts that do the work (*.h, each inside the path's namespace); `dream_supports` asks the
+// CPU. No dependency: threads come from the OpenMP runtime that the caller has loaded (its
+// GOMP_parallel is handed in), or from std::thread.
+//
+// Source: Lavin and Gray 2015 (arXiv:1509.09308); the points are our own measurement (docs/log.md).
+
+#ifndef PATH
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define X86 1
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#else
+#define X86 0
+#endif
+
+namespace {
+
+enum Pool : int64_t { NO_POOL, MAX_POOL, AVERAGE_POOL };
+
+using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);  // GOMP_parallel
+
+}  // namespace
+
+// One call, as library.py fills it in. Heights and widths are the convolution's own.
+struct Call {
+  const float* input;    // (height, width, inputs), or pooled, when it is pulled back
+  const float* weight;   // (K, C, 3, 3): outputs × inputs, or inputs × outputs when pulled back
+  const float* bias;     // (outputs), or null
+  float* output;         // (height, width, outputs), or pooled, when it goes forward
+  uint8_t* alive;        // (height, width, ⌈channels / 8⌉): written forward, read back; or null
+  char* scratch;         // dream_scratch_bytes, at a multiple of 64
+  Parallel parallel;     // or null
+  int64_t height, width, inputs, outputs;
+  int64_t back, rectify, pool, rounds_up, threads;
+};
+
+namespace {
+
+constexpr int TILE = 4, POINTS = 36;
+
+inline int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
+
+inline int64_t pooled(const Call& call, int64_t length) {
+  return call.rounds_up ? (length + 1) / 2 : length / 2;
+}
+
+// What the threads of one parallel step share. Each takes the next piece of work until none is
+// left, so which thread does what changes from run to run, and no result depends on it.
+struct Job {
+  const Call* call = nullptr;
+  void (*work)(Job&, int64_t slot);
+  float* shared;           // what all threads read
+  float* own;              // own_floats for each thread
+  int64_t own_floats;
+  int64_t first, count;    // the tiles in hand
+  std::atomic<int64_t> next{0}, slots{0};
+};
+
+void enter(void* job) {
+  Job& it = *static_cast<Job*>(job);
+  it.work(it, it.slots++);
+}
+
+void run(Job& job) {
+  job.next = 0, job.slots = 0;
+  const int64_t threads = job.call->threads;
+  if (threads == 1) return enter(&job);
+  if (job.call->parallel) return job.call->parallel(enter, &job, unsigned(threads), 0);
+  std::vector<std::thread> helpers;
+  for (int64_t i = 1; i < threads; i++) helpers.emplace_back(enter, &job);
+  enter(&job);
+  for (auto& helper : helpers) helper.join();
+}
+
+}  // namespace
+
+#define PATH portable
+#define LANES 8
+#define VECTORS 1
+#if defined(__aarch64__)
+#define ROWS 12
+#else
+#define ROWS 4
+#endif
+#define LEVEL 0
+#include "winograd.cpp"
+
+#if X86
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define PATH avx2
+#define LANES 8
+#define VECTORS 2
+#define ROWS 6
+#define LEVEL 2
+#include "winograd.cpp"
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+#define PATH avx512
+#define LANES 16
+#define VECTORS 2
+#define ROWS 12
+#define LEVEL 3
+#include "winograd.cpp"
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,avx512bf16")
+#define PATH avx512_bf16
+#define LANES 16
+#define VECTORS 2
+#define ROWS 12
+#define LEVEL 4
+#include "winograd.cpp"
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,avx512bf16,amx-tile,amx-bf16")
+#define PATH amx
+#define LANES 16
+#define VECTORS 2
+#define ROWS 16
+#define LEVEL 5
+#include "winograd.cpp"
+#pragma GCC pop_options
+#endif
+
+namespace {
+
+struct Face {
+  int64_t (*scratch_bytes)(const Call&);
+  void (*convolve)(const Call&);
+  int64_t (*picture_scratch_bytes)(const Call&);
+  void (*convolve_picture)(const Call&);
+  void (*pull_back_to_picture)(const Call&);
+};
+
+#define FACE(path, first)                                                               \
+  {path::scratch_bytes, path::convolve, first::picture_scratch_bytes,                   \
+   first::convolve_picture, first::pull_back_to_picture}
+
+// In the order of library.py's PATHS.
+const Face FACES[] = {
+    FACE(portable, portable),
+#if X86
+    FACE(avx2, avx2), FACE(avx512, avx512), FACE(avx512_bf16, avx512), FACE(amx, avx512),
+#endif
+};
+
+#if X86
+bool has_amx() {
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  const unsigned tile = 1u << 24, bf16 = 1u << 22;
+  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  const long request_permission = 0x1023, tile_data = 18;
+  return (d & tile) && (d & bf16) && !syscall(SYS_arch_prctl, request_permission, tile_data);
+}
+#endif
+
+}  // namespace
+
+extern "C" {
+
+// Whether this CPU, under this system, has what a path needs. For AMX it asks the system for leave.
+int dream_supports(int path) {
+  if (path == 0) return 1;
+#if X86
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  if (path == 1) return avx2;
+  if (path == 2) return avx512;
+  if (path == 3) return bf16;
+  if (path == 4) return bf16 && has_amx();
+#endif
+  return 0;
+}
+
+int64_t dream_scratch_bytes(int path, const Call* call) { return FACES[path].scratch_bytes(*call); }
+
+void dream_convolve(int path, const Call* call) { FACES[path].convolve(*call); }
+
+int64_t dream_picture_scratch_bytes(int path, const Call* call) {
+  return FACES[path].picture_scratch_bytes(*call);
+}
+
+void dream_convolve_picture(int path, const Call* call) { FACES[path].convolve_picture(*call); }
+
+void dream_pull_back_to_picture(int path, const Call* call) {
+  FACES[path].pull_back_to_picture(*call);
+}
+}
+
+#else  // from here on: once for each path
+
+namespace {
+namespace PATH {
+
+#include "vectors.h"
+#include "positions.h"
+#include "filters.h"
+#if LEVEL == 5
+#include "bands.h"
+#else
+#include "tiles.h"
+#endif
+#if LEVEL < 4
+#include "picture.h"
+#endif
+
+}  // namespace PATH
+}  // namespace
+
+#undef PATH
+#undef LANES
+#undef VECTORS
+#undef ROWS
+#undef LEVEL
+#undef INLINE
+#endif

@@ -1,0 +1,136 @@
+// Runs the kernel over small shapes on every path of this CPU, each buffer no byte larger than it
+// must be, and compares with the plain sums. Built with sanitizers by test_sanitized.py.
+
+#include "winograd.cpp"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+static uint32_t state = 1;
+static float uniform() {
+  state = state * 1664525u + 1013904223u;
+  return float(state >> 8) / float(1 << 23) - 1.0f;
+}
+static std::vector<float> uniforms(int64_t count) {
+  std::vector<float> values(count);
+  for (float& value : values) value = uniform();
+  return values;
+}
+
+// What arrives at one output of the convolution, when it is pulled back.
+static float arriving(const Call& call, int64_t y, int64_t x, int64_t k) {
+  const bool pool = call.pool != NO_POOL;
+  const int64_t high = pool ? pooled(call, call.height) : call.height;
+  const int64_t wide = pool ? pooled(call, call.width) : call.width;
+  if (y >> pool >= high || x >> pool >= wide) return 0;
+  if (!(call.alive[(y * call.width + x) * ((call.inputs + 7) / 8) + k / 8] >> k % 8 & 1)) return 0;
+  float share = 1;
+  if (call.pool == AVERAGE_POOL)
+    share = ((y | 1) < call.height ? 0.5f : 1) * ((x | 1) < call.width ? 0.5f : 1);
+  return share * call.input[((y >> pool) * wide + (x >> pool)) * call.inputs + k];
+}
+
+static float tap(const Call& call, int64_t y, int64_t x, int64_t channel, bool planes) {
+  if (y < 0 || x < 0 || y >= call.height || x >= call.width) return 0;
+  if (call.back) return arriving(call, y, x, channel);
+  if (planes) return call.input[(channel * call.height + y) * call.width + x];
+  return call.input[(y * call.width + x) * call.inputs + channel];
+}
+
+static float plain(const Call& call, int64_t y, int64_t x, int64_t channel, bool planes) {
+  double sum = call.bias ? call.bias[channel] : 0;
+  for (int64_t c = 0; c < call.inputs; c++)
+    for (int64_t e = 0; e < 9; e++) {
+      const float weight = call.back ? call.weight[(c * call.outputs + channel) * 9 + 8 - e]
+                                     : call.weight[(channel * call.inputs + c) * 9 + e];
+      sum += double(weight) * tap(call, y + e / 3 - 1, x + e % 3 - 1, c, planes);
+    }
+  return float(call.rectify && sum < 0 ? 0 : sum);
+}
+
+static float plain_pooled(const Call& call, int64_t y, int64_t x, int64_t channel) {
+  if (call.back || call.pool == NO_POOL) return plain(call, y, x, channel, false);
+  float best = 0, sum = 0, count = 0;
+  for (int64_t i = 2 * y; i < std::min(2 * y + 2, call.height); i++)
+    for (int64_t j = 2 * x; j < std::min(2 * x + 2, call.width); j++) {
+      const float value = plain(call, i, j, channel, false);
+      best = std::max(best, value), sum += value, count++;
+    }
+  return call.pool == MAX_POOL ? best : sum / count;
+}
+
+static int wrong = 0;
+
+static void compare(const Call& call, int path, int64_t high, int64_t wide, bool planes) {
+  double apart = 0, size = 1e-20;
+  for (int64_t y = 0; y < high; y++)
+    for (int64_t x = 0; x < wide; x++)
+      for (int64_t k = 0; k < call.outputs; k++) {
+        const double expected = planes ? plain(call, y, x, k, true) : plain_pooled(call, y, x, k);
+        const bool in_planes = planes && call.back;
+        const double found = call.output[in_planes ? (k * high + y) * wide + x
+                                                   : (y * wide + x) * call.outputs + k];
+        apart += (found - expected) * (found - expected), size += expected * expected;
+      }
+  const double error = std::sqrt(apart / size), limit = path >= 3 ? 5e-2 : 1e-5;
+  if (error < limit) return;
+  wrong++;
+  std::printf("path %d, %ld × %ld, %ld → %ld, back %ld, pool %ld: error %g\n", path,
+              long(call.height), long(call.width), long(call.inputs), long(call.outputs),
+              long(call.back), long(call.pool), error);
+}
+
+// One layer there and back.
+static void check(int path, int64_t height, int64_t width, int64_t channels, int64_t outputs,
+                  int64_t pool, int64_t rounds_up, bool planes) {
+  Call call = {};
+  call.height = height, call.width = width, call.inputs = channels, call.outputs = outputs;
+  call.rectify = 1, call.pool = pool, call.rounds_up = rounds_up, call.threads = 3;
+  const int64_t high = pool ? pooled(call, height) : height;
+  const int64_t wide = pool ? pooled(call, width) : width;
+  if (!high || !wide) return;
+  const auto weight = uniforms(outputs * channels * 9), bias = uniforms(outputs);
+  const auto input = uniforms(height * width * channels);
+  const auto gradient = uniforms(high * wide * outputs);
+  std::vector<float> output(high * wide * outputs), pulled(height * width * channels);
+  std::vector<uint8_t> alive(height * width * ((outputs + 7) / 8));
+  call.weight = weight.data(), call.bias = bias.data(), call.alive = alive.data();
+  for (const bool back : {false, true}) {
+    if (back) {
+      std::swap(call.inputs, call.outputs);
+      call.back = 1, call.rectify = 0, call.bias = nullptr;
+    }
+    call.input = back ? gradient.data() : input.data();
+    call.output = back ? pulled.data() : output.data();
+    const int64_t bytes =
+        planes ? dream_picture_scratch_bytes(path, &call) : dream_scratch_bytes(path, &call);
+    call.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
+    if (!planes)
+      dream_convolve(path, &call);
+    else if (back)
+      dream_pull_back_to_picture(path, &call);
+    else
+      dream_convolve_picture(path, &call);
+    std::free(call.scratch);
+    compare(call, planes ? std::min(path, 2) : path, back ? height : high, back ? width : wide,
+            planes);
+  }
+}
+
+int main() {
+  const int64_t shapes[][4] = {{1, 1, 16, 16}, {2, 3, 8, 24}, {5, 7, 3, 5}, {13, 9, 33, 17},
+                               {9, 70, 16, 40}, {6, 5, 64, 64}};
+  for (int path = 0; path < 5; path++) {
+    if (!dream_supports(path)) continue;
+    for (const auto& shape : shapes)
+      for (int64_t pool = 0; pool < 3; pool++)
+        for (int64_t rounds_up = 0; rounds_up < 2; rounds_up++)
+          check(path, shape[0], shape[1], shape[2], shape[3], pool, rounds_up, false);
+    for (int64_t channels = 1; channels <= 4; channels++)
+      check(path, 37, 19, channels, 21, 0, 0, true);
+    check(path, 1, 1, 3, 64, 0, 0, true);
+    std::printf("path %d: %d wrong\n", path, wrong);
+  }
+  return wrong > 0;
+}

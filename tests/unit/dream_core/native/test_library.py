@@ -1,0 +1,73 @@
+"""Getting the library: built by a compiler, missed with a reason, and on torch's own threads."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from dream_core import native
+from dream_core.native import library
+from dream_core.native.build import COMPILERS, NotBuilt, build
+
+
+def test_without_a_compiler_the_way_out_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An install goes on without it; whoever wants the speed knows what to get."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(NotBuilt, match=r"install g\+\+"):
+        build(tmp_path)
+
+
+def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library is there whole or not at all."""
+    compiler = tmp_path / "bin" / COMPILERS[0]
+    compiler.parent.mkdir()
+    compiler.write_text("#!/bin/sh\necho unknown option >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{compiler.parent}{os.pathsep}{os.environ['PATH']}")
+
+    with pytest.raises(NotBuilt, match="unknown option"):
+        build(tmp_path)
+
+    assert list(tmp_path.iterdir()) == [compiler.parent]
+
+
+def test_a_library_that_is_not_there_or_broken_gives_a_reason(tmp_path: Path) -> None:
+    """Nothing raises: the executors ask first and take another way."""
+    missing = library.load(tmp_path / "winograd.so")
+    (tmp_path / "broken.so").write_text("not a library")
+    broken = library.load(tmp_path / "broken.so")
+
+    assert isinstance(missing, str)
+    assert "install g++ and run `python -m dream_core.native.build`" in missing
+    assert isinstance(broken, str)
+    assert "doesn't load" in broken
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_it_runs_on_torchs_own_openmp() -> None:
+    """A second runtime would keep threads of its own spinning on the same cores."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("this system doesn't tell which libraries are loaded")
+    torch.ones(64, 64) @ torch.ones(64, 64)
+    before = {line.split()[-1] for line in maps.read_text().splitlines() if "libgomp" in line}
+    features = torch.ones(1, 8, 8, 16).permute(0, 3, 1, 2)
+
+    native.convolve(features, torch.ones(16, 16, 3, 3), None, threads=2)
+
+    after = {line.split()[-1] for line in maps.read_text().splitlines() if "libgomp" in line}
+    assert after == before
+    assert (library.parallel() is not None) == bool(before)
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_every_cpu_has_the_portable_path() -> None:
+    """So a library that loads can always be run; 16 bit only where the CPU multiplies it."""
+    assert native.paths()[-1] == "portable"
+    assert set(native.paths("bfloat16")) <= {"amx", "avx512_bf16"}
