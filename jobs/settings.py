@@ -86,10 +86,10 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads of a worker; default: the cores, shared out"
     )
-    executor: Literal["auto", "autograd", "direct"] = Field(
+    executor: Literal["auto", "autograd", "direct", "winograd"] = Field(
         "auto",
         description="how networks are run: auto measures what is fastest here; autograd is the "
-        "reference, always in full precision",
+        "reference, always in full precision; direct goes without the native kernel",
     )
     precision: Literal["auto", "exact", "balanced", "fast"] = Field(
         "auto",

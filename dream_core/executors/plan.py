@@ -7,11 +7,13 @@ from typing import Literal, Self
 
 import torch
 
+from dream_core import native
 from dream_core.errors import StateRefused
+from dream_core.executors.building import ways_here
 from dream_core.executors.cpu import sixteen_bit_instructions
 from dream_core.executors.device import resolve_device
 from dream_core.executors.memory import fitting, freed_at_once
-from dream_core.executors.way import REFERENCE, WAYS, ExecutorName, Resolved, Way
+from dream_core.executors.way import REFERENCE, ExecutorName, Resolved, Way
 from dream_core.forms import Form
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
@@ -85,9 +87,11 @@ class Plan:
             DeviceMissing: its device isn't here.
             StateRefused: another torch or another kind of CPU.
         """
-        if self.way not in WAYS:
-            raise StateRefused("plan", str(self.way), "none of that name")
-        here = Plan.make(resolve_device(self.device), self.torch_dtype, self.way)
+        device = resolve_device(self.device)
+        if self.way not in ways_here(device):
+            known = ", ".join(str(way) for way in ways_here(device))
+            raise StateRefused("plan", str(self.way), f"only {known}")
+        here = Plan.make(device, self.torch_dtype, self.way)
         for what in ("torch_version", "cpu"):
             if getattr(self, what) != getattr(here, what):
                 raise StateRefused(f"plan.{what}", getattr(self, what), getattr(here, what))
@@ -123,6 +127,9 @@ class Plan:
 def _instructions(way: Way) -> str:
     """Return what kernels are chosen by: of 16-bit ones more than the width of vectors."""
     vectors = torch.backends.cpu.get_cpu_capability()
-    if way.precision == "exact":
-        return vectors
-    return f"{vectors} {sixteen_bit_instructions()}".strip()
+    parts = [vectors]
+    if way.precision != "exact":
+        parts.append(sixteen_bit_instructions())
+    if way.executor in ("winograd", "mixed"):
+        parts += ["kernel", *native.paths("float32")[:1], *native.paths("bfloat16")[:1]]
+    return " ".join(part for part in parts if part)

@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 
 from dream_core.architectures.vgg import vgg
-from dream_core.executors.building import build
+from dream_core.executors.building import build, ways_here
 from dream_core.executors.cpu import cpu_name, sixteen_bit_instructions
-from dream_core.executors.way import WAYS, ExecutorName, Paces, Way
+from dream_core.executors.way import REFERENCE, Paces, Way
 from dream_core.picture.write import write_bytes
 from dream_core.spec import Precision
 from dream_core.version import version
@@ -84,7 +84,7 @@ class Probe:
         self,
         file: Path | None = None,
         *,
-        executor: ExecutorName | Literal["auto"] = "auto",
+        executor: Literal["auto", "autograd", "direct", "winograd"] = "auto",
         precision: Precision = "auto",
         measure: Measure = measure,
     ) -> None:
@@ -97,15 +97,15 @@ class Probe:
             measure: what looks at the clock.
         """
         self._file = file
-        self._ways = [way for way in WAYS if executor in ("auto", way.executor)]
+        self._executor = executor
         self._auto = precision
         self._measure = measure
         self._known: dict[str, Paces] = {}
 
     def way(self, device: torch.device, asked: Precision = "auto") -> Way:
         """Return the way of a dream that asks for that precision; measures where it must."""
-        if len(self._ways) == 1:
-            return self._ways[0]
+        if self._executor == REFERENCE.executor:
+            return REFERENCE
         return self.paces(device).way(self._auto if asked == "auto" else asked)
 
     def paces(self, device: torch.device) -> Paces:
@@ -113,9 +113,10 @@ class Probe:
         key = machine(device)
         if key not in self._known:
             with self._locked():
-                found = self._read(key)
+                ways = self._ways(device)
+                found = self._read(key, ways)
                 if found is None:
-                    found = self._measure(device, self._ways)
+                    found = self._measure(device, ways)
                     log.info("measured on %s: %s", key, found)
                     self._keep(key, found)
             self._known[key] = found
@@ -145,11 +146,16 @@ class Probe:
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}
 
-    def _read(self, key: str) -> Paces | None:
+    def _ways(self, device: torch.device) -> list[Way]:
+        """Return those that may be taken: all that are here, where the one by name isn't."""
+        ways = ways_here(device)
+        return [way for way in ways if self._executor in ("auto", way.executor)] or list(ways)
+
+    def _read(self, key: str, ways: Sequence[Way]) -> Paces | None:
         """Return the figures of a machine, if there is one for every way that may be taken."""
         try:
             told = {name: float(took) for name, took in self._all()[key].items()}
-            found = Paces({way: told[str(way)] for way in self._ways})
+            found = Paces({way: told[str(way)] for way in ways})
         except (KeyError, ValueError, TypeError, AttributeError):
             return None
         return found if all(took > 0 for took in found.seconds.values()) else None

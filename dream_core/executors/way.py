@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from dream_core.spec import Precision
 
-ExecutorName = Literal["autograd", "direct"]
+ExecutorName = Literal["autograd", "direct", "winograd", "mixed"]
 Resolved = Literal["exact", "balanced", "fast"]
 
 # Fewer bits have to be worth it (performance.md of the design, §3).
@@ -25,7 +25,9 @@ _ALLOWED: Mapping[Resolved, tuple[Resolved, ...]] = {
 class Way(NamedTuple):
     """An executor, and the bits that it computes in.
 
-    exact: those of the picture throughout; balanced: 16 on the way back; fast: 16 both ways.
+    autograd: the reference. direct: a way back by hand, in torch's operators. winograd: that, with
+    the native kernel for 3 × 3 convolutions. mixed: the native kernel forth, torch's 16 bit back.
+    exact: the picture's bits throughout; balanced: 16 on the way back; fast: 16 both ways.
     """
 
     executor: ExecutorName
@@ -38,6 +40,10 @@ class Way(NamedTuple):
 
 REFERENCE = Way("autograd", "exact")
 WAYS: tuple[Way, ...] = (
+    Way("winograd", "exact"),
+    Way("winograd", "balanced"),
+    Way("winograd", "fast"),
+    Way("mixed", "balanced"),
     Way("direct", "exact"),
     Way("direct", "balanced"),
     Way("direct", "fast"),

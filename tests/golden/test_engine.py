@@ -14,7 +14,7 @@ from PIL import Image
 from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
 from dream_core.executors import REFERENCE, Plan, Way
-from dream_core.executors.way import WAYS
+from dream_core.executors.building import ways_here
 from dream_core.model import Model, Pooling
 from dream_core.networks import Network, load_network
 from dream_core.picture import scale
@@ -24,7 +24,8 @@ from dream_core.weights.caffe import read_caffe
 GOLDEN = Path(__file__).parent
 CASES = json.loads((GOLDEN / "cases.json").read_text())
 BY_NAME = {case["name"]: case for case in CASES}
-OTHERS = [way for way in WAYS if way.precision == "exact" and way != REFERENCE]
+CPU = torch.device("cpu")
+OTHERS = [way for way in ways_here(CPU) if way.precision == "exact" and way != REFERENCE]
 ALL_TIES = ("flat_relu3_1_50", 1)
 X0_LIMIT = 1e-5  # README.md, "Scaling"
 EACH_CASE = pytest.mark.parametrize("name", list(BY_NAME))
@@ -88,7 +89,7 @@ def spec_of(case: dict[str, Any]) -> DreamSpec:
 def dream_of(name: str, way: Way = REFERENCE) -> Dream:
     """Start the case's dream at the source as the program saw it."""
     case = BY_NAME[name]
-    plan = Plan.make(torch.device("cpu"), torch.float32, way)
+    plan = Plan.make(CPU, torch.float32, way)
     loaded = network(case["model"], case["pooling"])
     return Dream(figures(name)["x0"], spec_of(case), network=loaded, plan=plan)
 

@@ -11,20 +11,21 @@ from dream_core.architectures.vgg import VGG16, VGG19
 from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
 from dream_core.executors import REFERENCE, Plan, Way
-from dream_core.executors.way import WAYS
+from dream_core.executors.building import ways_here
 from dream_core.model import IMAGENET, PICTURE, Layer, Model, Origin, Pooling
 from dream_core.networks import Network, load_network
 from dream_core.spec import DreamSpec
 from tests.thin import random_picture, random_weights, thin_model
 
 CPU = torch.device("cpu")
-OTHERS = [way for way in WAYS if way != REFERENCE]
+OTHERS = [way for way in ways_here(CPU) if way != REFERENCE]
 EXACT = [way for way in OTHERS if way.precision == "exact"]
 LAYERS = thin_model().layer_names
-# Relative L2 of a gradient against float64. The narrow layers of these networks average little
-# out: of real ones at 512 × 384, balanced is held to 0.04 and fast to 0.4.
-SCATTER = 2e-6
-LIMITS = {"balanced": 0.04, "fast": 0.7}
+# Relative L2 of a gradient against float64. At 512 × 384 real networks are held to 0.04 (balanced)
+# and 0.4 (fast): narrow layers and small pictures average less out.
+SCATTER = 1e-5  # where no value is near a kink: a few roundings, and Winograd's own
+LIMITS = {"balanced": 0.1, "fast": 0.7}
+FLIPPED = 5e-4  # on real weights, one value at a kink that another order of sums puts beyond it
 
 # Every primitive, its less usual options, two branches that meet with other sizes.
 MIXED = (
@@ -224,6 +225,6 @@ def test_real_weights_stay_within_the_limits() -> None:
     expected = gradient(sharp, REFERENCE, picture, **fields)
 
     scatter = apart(gradient(plain, REFERENCE, picture, **fields), expected)
-    limits = {"exact": max(2.5 * scatter, 5e-4), "balanced": 0.04, "fast": 0.4}
+    limits = {"exact": max(2.5 * scatter, FLIPPED), "balanced": 0.08, "fast": 0.4}
     for way in OTHERS:
         assert apart(gradient(plain, way, picture, **fields), expected) < limits[way.precision], way
