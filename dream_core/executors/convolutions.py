@@ -76,12 +76,10 @@ class TorchConvolutions:
             gradient = unpool(gradient, pool, alive, size)
         if alive is not None and not (pool and pool.kind == "max_pool"):
             gradient = bits.keep(gradient, alive)
-        # Only the shape of what was read is looked at, as the weights get no gradient.
-        shaped = gradient.new_empty(seen).contiguous(memory_format=torch.channels_last)
         found: Tensor
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient,
-            shaped,
+            _shaped(gradient, seen),
             self._tensor(f"{layer.name}.weight"),
             None,
             layer.stride,
@@ -131,10 +129,9 @@ def unpool(gradient: Tensor, pool: Layer, alive: Tensor | None, size: tuple[int,
     if pool.kind == "max_pool":
         assert alive is not None  # noqa: S101  # every max pool writes them
         return bits.spread(gradient, alive)
-    shaped = gradient.new_empty((*gradient.shape[:2], *size))
     found: Tensor = torch.ops.aten.avg_pool2d_backward(
         gradient,
-        shaped.contiguous(memory_format=torch.channels_last),
+        _shaped(gradient, torch.Size((*gradient.shape[:2], *size))),
         pool.kernel,
         pool.stride,
         pool.padding,
@@ -143,3 +140,10 @@ def unpool(gradient: Tensor, pool: Layer, alive: Tensor | None, size: tuple[int,
         None,
     )
     return found
+
+
+def _shaped(gradient: Tensor, shape: torch.Size) -> Tensor:
+    """Stand in for what was read: without weights' gradients, only its shape is looked at."""
+    return torch.empty(
+        shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
+    )
