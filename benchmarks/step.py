@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from dream_core.dream import Dream
 from dream_core.executors import Probe
 from dream_core.model import Model
 from dream_core.networks import load_network
-from dream_core.spec import DreamSpec
+from dream_core.spec import DreamSpec, Precision
 
 DOSE = 1000.0
 PLAIN = "plain"
@@ -46,8 +47,9 @@ def main() -> None:
     if asked.peak_of:
         print(_peak_of(asked, asked.peak_of))  # noqa: T201
         return
-    dreams, plain = _contestants(asked, asked.precisions)
-    steps = {PLAIN: plain, **{name: dream.step for name, dream in dreams.items()}}
+    contest = Contest(asked)
+    dreams = {precision: contest.dream(precision) for precision in asked.precisions}
+    steps = {PLAIN: contest.plain(), **{name: dream.step for name, dream in dreams.items()}}
     seconds = _take_turns(steps, asked.rounds)
     peaks = {name: _peak_elsewhere(name) for name in steps}
     for name, dream in dreams.items():
@@ -71,23 +73,27 @@ def main() -> None:
         print(json.dumps(record), flush=True)  # noqa: T201
 
 
-def _contestants(
-    asked: argparse.Namespace, precisions: Sequence[str]
-) -> tuple[dict[str, Dream], Callable[[], object]]:
-    """Return a dream in each precision, and the plain iteration, all of one network."""
-    model = BUILT_IN["vgg19"]
-    weights = _weights(model)
-    source = torch.rand(3, *asked.size, generator=torch.Generator().manual_seed(1))
-    layers = dict.fromkeys(asked.layers, DOSE)
-    network = load_network(model, weights, pooling="max")
-    probe = Probe(executor=asked.executor)
+class Contest:
+    """All that runs in a process, of one network and one source; each made when it is asked for."""
 
-    def dream(precision: str) -> Dream:
+    def __init__(self, asked: argparse.Namespace) -> None:
+        """Draw weights and a source."""
+        self._model = BUILT_IN["vgg19"]
+        self._weights = _weights(self._model)
+        self._source = torch.rand(3, *asked.size, generator=torch.Generator().manual_seed(1))
+        self._layers = asked.layers
+        self._network = load_network(self._model, self._weights, pooling="max")
+        self._probe = Probe(executor=asked.executor)
+
+    def plain(self) -> Callable[[], object]:
+        """Return the iteration that all are held against."""
+        return _plain(self._model, self._weights, self._source, self._layers)
+
+    def dream(self, precision: Precision) -> Dream:
+        """Return ours in a precision."""
+        layers = dict.fromkeys(self._layers, DOSE)
         spec = DreamSpec(model="vgg19", layers=layers, iterations=10_000, precision=precision)
-        return Dream(source, spec, network=network, probe=probe)
-
-    dreams = {precision: dream(precision) for precision in precisions}
-    return dreams, _plain(model, weights, source, asked.layers)
+        return Dream(self._source, spec, network=self._network, probe=self._probe)
 
 
 def _take_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -102,10 +108,10 @@ def _take_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[
     return seconds
 
 
-def _peak_of(asked: argparse.Namespace, name: str) -> int:
+def _peak_of(asked: argparse.Namespace, name: Any) -> int:
     """Return the most memory that this process has held, after a few steps of one contestant."""
-    dreams, plain = _contestants(asked, [] if name == PLAIN else [name])
-    step = plain if name == PLAIN else dreams[name].step
+    contest = Contest(asked)
+    step = contest.plain() if name == PLAIN else contest.dream(name).step
     for _ in range(STEPS_FOR_PEAK):
         step()
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

@@ -99,9 +99,6 @@ class Claim:
         self._tell("fail", problem)
         return Status.FAILED
 
-    def tell(self, event: str, **details: str | int) -> None:
-        self._tell(event, details)
-
     def give_back(self) -> None:
         self._tell("give_back")
 
