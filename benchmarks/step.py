@@ -1,30 +1,37 @@
-"""One iteration of a dream against the same iteration written plainly in PyTorch.
+"""One iteration of a dream in every precision against the same written plainly in PyTorch.
 
     python -m benchmarks.step --size 384 512 --layers relu5_1 --rounds 5
 
-VGG-19 at full width with random weights (speed doesn't depend on their values). The two take turns
-in one process, so whatever else the machine does meets both. Prints one JSON line; `ratio` above 1
-says that ours is the faster one.
+VGG-19 at full width with random weights (speed doesn't depend on their values). All take turns in
+one process, so whatever else the machine does meets all of them. Prints one JSON line a precision;
+`ratio` is the median over the turns, above 1 where ours is the faster one. Peak memory (VmHWM) is
+that of a process which runs nothing else.
 """
 
 import argparse
 import json
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dream_core.architectures import BUILT_IN
 from dream_core.dream import Dream
+from dream_core.executors import Probe
 from dream_core.model import Model
 from dream_core.networks import load_network
-from dream_core.spec import DreamSpec
+from dream_core.spec import DreamSpec, Precision
 
 DOSE = 1000.0
+PLAIN = "plain"
+PRECISIONS = ("exact", "balanced", "fast")
+STEPS_FOR_PEAK = 3
 
 
 def main() -> None:
@@ -32,41 +39,88 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time Dream.step against plain PyTorch.")
     parser.add_argument("--size", type=int, nargs=2, default=(384, 512), metavar=("H", "W"))
     parser.add_argument("--layers", nargs="+", default=["relu5_1"])
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    parser.add_argument("--executor", choices=("auto", "direct", "winograd"), default="auto")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peak-of", choices=(PLAIN, *PRECISIONS), help="print its peak in bytes")
     asked = parser.parse_args()
-    model = BUILT_IN["vgg19"]
-    weights = _weights(model)
-    source = torch.rand(3, *asked.size, generator=torch.Generator().manual_seed(1))
-    spec = DreamSpec(model="vgg19", layers=dict.fromkeys(asked.layers, DOSE), iterations=10_000)
-    dream = Dream(source, spec, network=load_network(model, weights, pooling="max"))
-    plain = _plain(model, weights, source, asked.layers)
-    ours, theirs = _take_turns(dream.step, plain, asked.rounds)
-    record = {
-        "name": f"step {' '.join(asked.layers)} {asked.size[0]}x{asked.size[1]}",
-        "value": round(ours, 4),
-        "unit": "s/iteration",
-        "baseline": round(theirs, 4),
-        "ratio": round(theirs / ours, 3),
-        "device": "cpu",
-        "threads": dream.plan.threads,
-        "torch": torch.__version__,
-        "commit": _commit(),
-    }
-    print(json.dumps(record))  # noqa: T201
+    if asked.peak_of:
+        print(_peak_of(asked, asked.peak_of))  # noqa: T201
+        return
+    contest = Contest(asked)
+    dreams = {precision: contest.dream(precision) for precision in asked.precisions}
+    steps = {PLAIN: contest.plain(), **{name: dream.step for name, dream in dreams.items()}}
+    seconds = _take_turns(steps, asked.rounds)
+    peaks = {name: _peak_elsewhere(name) for name in steps}
+    for name, dream in dreams.items():
+        ratios = [base / ours for base, ours in zip(seconds[PLAIN], seconds[name], strict=True)]
+        record = {
+            "name": f"step {' '.join(asked.layers)} {asked.size[0]}x{asked.size[1]} {name}",
+            "value": round(median(seconds[name]), 4),
+            "unit": "s/iteration",
+            "baseline": round(median(seconds[PLAIN]), 4),
+            "ratio": round(median(ratios), 3),
+            "ratios": [round(min(ratios), 3), round(max(ratios), 3)],
+            "peak_memory_bytes": peaks[name],
+            "baseline_peak_memory_bytes": peaks[PLAIN],
+            "way": str(dream.plan.way),
+            "device": dream.plan.device,
+            "cpu": dream.plan.cpu,
+            "threads": dream.plan.threads,
+            "torch": torch.__version__,
+            "commit": _commit(),
+        }
+        print(json.dumps(record), flush=True)  # noqa: T201
 
 
-def _take_turns(
-    one: Callable[[], object], other: Callable[[], object], rounds: int
-) -> tuple[float, float]:
-    """Return the median seconds of each; the first turn of both warms up and doesn't count."""
-    seconds: tuple[list[float], list[float]] = ([], [])
+class Contest:
+    """All that runs in a process, of one network and one source; each made when it is asked for."""
+
+    def __init__(self, asked: argparse.Namespace) -> None:
+        """Draw weights and a source."""
+        self._model = BUILT_IN["vgg19"]
+        self._weights = _weights(self._model)
+        self._source = torch.rand(3, *asked.size, generator=torch.Generator().manual_seed(1))
+        self._layers = asked.layers
+        self._network = load_network(self._model, self._weights, pooling="max")
+        self._probe = Probe(executor=asked.executor)
+
+    def plain(self) -> Callable[[], object]:
+        """Return the iteration that all are held against."""
+        return _plain(self._model, self._weights, self._source, self._layers)
+
+    def dream(self, precision: Precision) -> Dream:
+        """Return ours in a precision."""
+        layers = dict.fromkeys(self._layers, DOSE)
+        spec = DreamSpec(model="vgg19", layers=layers, iterations=10_000, precision=precision)
+        return Dream(self._source, spec, network=self._network, probe=self._probe)
+
+
+def _take_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each, by turn; the first turn warms up and doesn't count."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(rounds + 1):
-        for run, taken in zip((one, other), seconds, strict=True):
+        for name, step in steps.items():
             start = time.perf_counter()
-            run()
+            step()
             if turn:
-                taken.append(time.perf_counter() - start)
-    return median(seconds[0]), median(seconds[1])
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def _peak_of(asked: argparse.Namespace, name: Any) -> int:
+    """Return the most memory that this process has held, after a few steps of one contestant."""
+    contest = Contest(asked)
+    step = contest.plain() if name == PLAIN else contest.dream(name).step
+    for _ in range(STEPS_FOR_PEAK):
+        step()
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
+
+
+def _peak_elsewhere(name: str) -> int:
+    command = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:], "--peak-of", name]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def _plain(

@@ -17,8 +17,11 @@ from torch import Tensor
 
 from dream_core.catalogue import Catalogue
 from dream_core.errors import Interrupted, NotFinite, StateRefused, WeightsMissing
+from dream_core.executors import probe as probing
 from dream_core.executors.device import resolve_device
 from dream_core.executors.plan import Plan
+from dream_core.executors.probe import Probe
+from dream_core.executors.way import Way
 from dream_core.networks import Network, load_network
 from dream_core.objectives import ContentHold, GramDose, Objective, correlate
 from dream_core.objectives.objective import Pull
@@ -30,8 +33,9 @@ from dream_core.spec import DreamSpec
 NORMALIZE_EPSILON = 1e-8  # the 2015 program's: keeps a layer without any pull from dividing by zero
 STATE_VERSION = 1
 FEW = 1 << 22  # elements that are worked on at once where a whole picture would double its memory
-# These fields decide when to stop and what is kept, not where the pixels go.
-BESIDE_THE_PATH = {"iterations", "save_every", "rounding"}
+# These fields decide when to stop and what is kept, not where the pixels go; and the precision that
+# was asked for has become the plan's.
+BESIDE_THE_PATH = {"iterations", "save_every", "rounding", "precision"}
 
 Source = Tensor | NDArray[np.float32]
 
@@ -43,6 +47,7 @@ class Step:
     iteration: int  # of the picture as it is now
     octave: int
     losses: dict[str, float]  # by layer; of content layers as `content:LAYER`
+    note: str = ""  # what else is to be known: it was done again in full precision, and why
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Dream:
         dtype: torch.dtype | None = None,
         plan: Plan | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        probe: Probe | None = None,
     ) -> None:
         """Look at the source once and fix what is asked of every layer.
 
@@ -81,9 +87,12 @@ class Dream:
             network: the spec's model, loaded with the spec's pooling; else it is loaded here.
             device: cpu (the default), cuda, cuda:1, mps or auto.
             dtype: what it computes in; float32 by default.
-            plan: of an earlier run, to go on exactly as it did. It decides device and dtype. A
-                new one looks at the picture in the fastest form that its memory allows.
+            plan: of an earlier run, to go on exactly as it did. It decides device, dtype and
+                precision. A new one looks at the picture in the fastest form that its memory
+                allows.
             should_stop: asked between the parts of a picture that is looked at in parts.
+            probe: what knows which way of running the network pays here, for a new plan; by
+                default one that measures once in this process, in at most 3 s.
 
         Raises:
             NothingToSee, WorkingSizeTooLarge: the source's size.
@@ -91,16 +100,17 @@ class Dream:
             Interrupted: it should stop, here as in every step.
             WeightsMissing, ModelRefused, DeviceMissing: loading the model.
         """
-        self.spec = spec
+        planned = plan or _plan(network, device, dtype, probe or probing.HERE, spec)
+        planned.check_here()
+        self.spec = spec = spec.model_copy(update={"precision": planned.precision})
         height, width = _size(source)
         self._sized = spec.model_copy(update={"image_size": max(height, width)})
-        planned = plan or _plan(network, device, dtype)
-        planned.check_here()
-        self.network = network or _load(spec, planned)
+        self.network = (network or _load(spec, planned)).run_by(planned.way)
         _check_network(self.network, spec, planned)
         self._sized.check_picture(height, width, self.network.model)
         self.plan = plan or planned.fitted(self.network.model, self._sized, (height, width))
         self._should_stop = should_stop
+        self._note = ""
         self.iteration = 0
         self._picture = self._take(source)
         self._source_sha256 = _digest(self._picture)
@@ -124,10 +134,11 @@ class Dream:
             NotFinite: the picture has not moved, and won't.
             Interrupted: it has not moved, and does when it is stepped again.
         """
+        self._note = ""
         with self.plan.held():
             seen = self._optimizer.follow(self._picture, self._look_at)
         self.iteration += 1
-        return Step(self.iteration, octave=0, losses=dict(seen.losses))
+        return Step(self.iteration, octave=0, losses=dict(seen.losses), note=self._note)
 
     def gradient(self, picture: Source) -> tuple[Tensor, dict[str, float]]:
         """Ask at any picture of the source's size what is asked at every step. Moves nothing.
@@ -151,8 +162,24 @@ class Dream:
         return seen.gradient, dict(seen.losses)
 
     def _look_at(self, picture: Tensor) -> Look:
+        """Look at the picture; once more in full precision where fewer bits ran out of numbers."""
+        try:
+            return self._look_through(self.network, picture)
+        except NotFinite as fault:
+            if self.plan.precision == "exact":
+                raise
+            lost = ", ".join(fault.names)
+            self._note = f"{lost}: not finite in 16 bit, done again in full precision"
+            return self._look_through(self.network.run_by(self._exactly), picture)
+
+    @property
+    def _exactly(self) -> Way:
+        """The way with every bit: the targets stay those that were captured with fewer."""
+        return Way(self.plan.executor, "exact")
+
+    def _look_through(self, network: Network, picture: Tensor) -> Look:
         """Look at the picture, ask every objective, pull their gradients back to the pixels."""
-        sight = self._see(picture, self._layers)
+        sight = self._see(picture, self._layers, network)
         statistics = sight.gather([(wish.layer, wish.objective.measure) for wish in self._wishes])
         losses: dict[str, Tensor] = {}
         pulls: list[tuple[str, Pull]] = []
@@ -202,8 +229,10 @@ class Dream:
             layer: model.by_name[layer].channels * prod(sizes[layer]) for layer in self.spec.layers
         }
 
-    def _see(self, picture: Tensor, layers: Collection[str]) -> Sight:
-        return look(self.network, picture, layers, self.plan.form, self._check)
+    def _see(
+        self, picture: Tensor, layers: Collection[str], network: Network | None = None
+    ) -> Sight:
+        return look(network or self.network, picture, layers, self.plan.form, self._check)
 
     def _check(self) -> None:
         """Leave in the middle of a step where somebody wants it to stop."""
@@ -271,11 +300,18 @@ class Dream:
 
 
 def _plan(
-    network: Network | None, device: str | torch.device | None, dtype: torch.dtype | None
+    network: Network | None,
+    device: str | torch.device | None,
+    dtype: torch.dtype | None,
+    probe: Probe,
+    spec: DreamSpec,
 ) -> Plan:
     """Return a new plan: what is asked for, else what the network has, else float32 on the CPU."""
     place = network.device if network and device is None else resolve_device(device or "cpu")
-    return Plan.make(place, dtype or (network.dtype if network else torch.float32))
+    dtype = dtype or (network.dtype if network else torch.float32)
+    # Who asks for float64 wants the bits.
+    by_itself = spec.precision == "auto" and dtype == torch.float64
+    return Plan.make(place, dtype, probe.way(place, "exact" if by_itself else spec.precision))
 
 
 def _load(spec: DreamSpec, plan: Plan) -> Network:

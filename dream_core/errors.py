@@ -280,6 +280,7 @@ class NotFinite(HostFault):
 
     def __init__(self, names: Sequence[str]) -> None:
         """Say what isn't finite: losses by their layer, or the gradient."""
+        self.names = tuple(names)
         super().__init__(
             f"{', '.join(names)}: not a finite number any more; "
             "lower the doses or the learning_rate, or take another picture"

@@ -32,6 +32,7 @@ LARGEST_DOSE = 1e6
 SMALLEST_IMAGE_SIZE, LARGEST_IMAGE_SIZE = 32, 12_000
 LARGEST_WORKING_PIXELS = 40_000_000
 
+Precision = Literal["exact", "balanced", "fast", "auto"]
 Dose = Annotated[float, Field(ge=-LARGEST_DOSE, le=LARGEST_DOSE)]
 
 
@@ -111,6 +112,12 @@ class DreamSpec(BaseModel):
     )
     rounding: Literal["nearest", "truncate"] = Field(
         "nearest", description="how pixels become bytes; truncate is the 2015 program's"
+    )
+    precision: Precision = Field(
+        "auto",
+        description="exact computes in 32 bit, balanced goes back in 16 bit, fast computes in "
+        "16 bit both ways, where that is faster; auto becomes the fastest that gains enough on "
+        "the machine, when the dream starts",
     )
 
     @model_validator(mode="before")

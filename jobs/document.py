@@ -43,10 +43,12 @@ def job(told: Any, up: Sequence[Presence]) -> Job:
     """Return one answer of the `read` script as the document; `up` are the workers there are."""
     job_id, flat, place, count, latest, paused = told
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    spec = json.loads(fields["spec"])
+    told_run = fields.get("run")
+    run = Run.model_validate_json(told_run) if told_run else None
+    spec = _resolved(json.loads(fields["spec"]), run)
     position = None if place is None else place + 1
     status, progress = Status(fields["status"]), _progress(fields, spec["iterations"])
-    run, problem = fields.get("run"), fields.get("problem")
+    problem = fields.get("problem")
     return Job(
         id=job_id,
         status=status,
@@ -54,7 +56,7 @@ def job(told: Any, up: Sequence[Presence]) -> Job:
         parent=fields["parent"] or None,
         spec=spec,
         source=Source.model_validate_json(fields["source"]),
-        run=Run.model_validate_json(run) if run else None,
+        run=run,
         progress=progress
         if status is Status.RUNNING
         else progress.model_copy(update={"eta_s": None}),
@@ -84,6 +86,17 @@ def known(told: Any) -> bool:
     """Whether an answer of the `newest` script is of this release; the first had no version."""
     fields = dict(zip(told[1][::2], told[1][1::2], strict=True))
     return int(fields.get("version", VERSION)) == VERSION
+
+
+def _resolved(spec: dict[str, Any], run: Run | None) -> dict[str, Any]:
+    """Return the spec with the precision that runs: `auto` is settled when the dream starts.
+
+    A spec of the time before there was a choice was, and is, run exactly.
+    """
+    precision = spec.get("precision", "exact")
+    if precision == "auto" and run is not None:
+        precision = run.plan.get("precision", "exact")
+    return {**spec, "precision": precision}
 
 
 def frame(told: str) -> tuple[Frame, str]:

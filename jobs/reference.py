@@ -40,7 +40,10 @@ by itself waits for it, and `/readyz` says so. `dream up` ends with the status o
 so, and starts it no more; any other end of a room it answers with a new start. What fills up or
 goes away later ends nothing: it is waited for.
 """
-FOLDERS: Final = {"data_dir": "the user's data folder for torch-inception"}
+FOLDERS: Final = {
+    "data_dir": "the user's data folder for torch-inception",
+    "probe_file": "`probe.json` in the user's cache folder for torch-inception",
+}
 
 
 def main() -> None:

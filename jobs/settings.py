@@ -20,6 +20,10 @@ _DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(m|min|minutes?|h|hours?|d|day
 _SHORTEST_S, _LONGEST_S = 60, 3650 * 86_400
 
 
+def _probe_file() -> Path:
+    return Path(platformdirs.user_cache_dir("torch-inception")) / "probe.json"
+
+
 def _data_dir() -> Path:
     return Path(platformdirs.user_data_dir("torch-inception"))
 
@@ -82,6 +86,19 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads of a worker; default: the cores, shared out"
     )
+    executor: Literal["auto", "autograd", "direct", "winograd"] = Field(
+        "auto",
+        description="how networks are run: auto measures what is fastest here; autograd is the "
+        "reference, always in full precision; direct goes without the native kernel",
+    )
+    precision: Literal["auto", "exact", "balanced", "fast"] = Field(
+        "auto",
+        description="what a dream of precision auto becomes here: auto goes by what was measured",
+    )
+    probe_file: Path = Field(
+        default_factory=_probe_file,
+        description="where measured figures are kept; delete it to have them measured again",
+    )
     preload: str = Field(
         "vgg19",
         description="model whose weights a worker has before its first job; `none` for no model",
@@ -120,7 +137,7 @@ class Settings(BaseSettings):
         None, description="process to end with; set by `dream up` for what it starts"
     )
 
-    @field_validator("data_dir", "api_key_file")
+    @field_validator("data_dir", "api_key_file", "probe_file")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()

@@ -39,6 +39,8 @@ class Step(Protocol):
     def octave(self) -> int: ...  # noqa: D102
     @property
     def losses(self) -> dict[str, float]: ...  # noqa: D102
+    @property
+    def note(self) -> str: ...  # noqa: D102
 
 
 class Engine(Protocol):
@@ -168,6 +170,8 @@ class Dreamer:
                 step = engine.step()
             except Interrupted:
                 break
+            if step.note:
+                claim.tell("step-noted", iteration=step.iteration, note=step.note)
             if keeps(step.iteration, spec, prepared.begins_at):
                 published = self._publish(claim, step.iteration, spec, prepared)
             if published:

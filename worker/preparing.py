@@ -12,6 +12,7 @@ from dream_core.dream import Dream
 from dream_core.errors import DreamError
 from dream_core.executors.memory import free_bytes
 from dream_core.executors.plan import Plan
+from dream_core.executors.probe import Probe
 from dream_core.forms.memory import predicted_bytes
 from dream_core.model import Model
 from dream_core.picture.read import read
@@ -31,10 +32,11 @@ log = logging.getLogger(__name__)
 class Preparer:
     """Builds dreams on the device of its networks."""
 
-    def __init__(self, store: Store, networks: Networks) -> None:
-        """Take pictures from `store` and networks from `networks`."""
+    def __init__(self, store: Store, networks: Networks, probe: Probe) -> None:
+        """Take pictures from `store`, networks from `networks`, and run them as `probe` says."""
         self._store = store
         self._networks = networks
+        self._probe = probe
         self._threads = torch.get_num_threads()
 
     def __call__(
@@ -77,16 +79,18 @@ class Preparer:
     ) -> Plan:
         """Return the plan that the dream began under, or a new one where it can't be had here."""
         torch.set_num_threads(self._threads)  # the dream before may have had a plan of its own
-        new = Plan.make(self._networks.device, torch.float32)
-        if begun is None:
-            return new.fitted(model, spec, size)
         try:
-            plan = Plan(**begun)
-            plan.check_here()
+            if begun is not None:
+                plan = Plan(**begun)
+                plan.check_here()
+                if plan.device == str(self._networks.device):
+                    return plan
         except (DreamError, TypeError) as error:
             log.warning("the dream goes on under a new plan: %s", error)
-            return new.fitted(model, spec, size)
-        return plan if plan.device == new.device else new.fitted(model, spec, size)
+        device = self._networks.device
+        asked = begun.get("precision", "exact") if begun else spec.precision
+        new = Plan.make(device, torch.float32, self._probe.way(device, asked))
+        return new.fitted(model, spec, size)
 
     def _run(self, model: Model, spec: DreamSpec, size: tuple[int, int], plan: Plan) -> Run:
         height, width = size

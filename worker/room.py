@@ -62,6 +62,7 @@ def _wire(
     # torch takes seconds to import, on a busy host half a minute: by now the worker is known to be
     # starting. Nothing above may import it, or `/readyz` would say that no worker is up.
     from dream_core.executors.memory import free_bytes
+    from dream_core.executors.probe import Probe
     from worker.device import take_device
     from worker.dreamer import Dreamer
     from worker.networks import Networks
@@ -70,6 +71,8 @@ def _wire(
 
     device = take_device(settings)
     heartbeat.tell(device=str(device), versions=versions(), memory_bytes=free_bytes(str(device)))
+    probe = Probe(settings.probe_file, executor=settings.executor, precision=settings.precision)
+    log.info("a dream of precision auto is %s here", probe.way(device))
     networks = Networks(device, heartbeat.pulling)
     _preload(networks, settings.preload, heartbeat)
 
@@ -78,7 +81,10 @@ def _wire(
     patient = PatientScripts(client, stopping.asked)
     ledger = Ledger(client, store, publisher(app), patient)
     dreamer = Dreamer(
-        Preparer(store, networks), str(device), stopping.asked, held_up=heartbeat.held_up
+        Preparer(store, networks, probe),
+        str(device),
+        stopping.asked,
+        held_up=heartbeat.held_up,
     )
     add_task(app, ledger, dreamer, heartbeat)
     Reaper(client, ledger, store, keep_s=settings.keep_s).start()

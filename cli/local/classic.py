@@ -39,6 +39,7 @@ def classic(flags: tuple[str, ...]) -> None:
             f"-output_image is '{asked.output_image}'; name it .png, or .jpg for a JPEG"
         )
 
+    from cli.local.dreaming import probe
     from dream_core.dream import Dream
     from dream_core.picture import read, working_source
 
@@ -50,7 +51,7 @@ def classic(flags: tuple[str, ...]) -> None:
     size = spec.working_size(picture.height, picture.width)
     source, _ = working_source(picture, size, spec.resampler)
     asked.output_image.parent.mkdir(parents=True, exist_ok=True)
-    _dream(Dream(source, spec, network=network), asked)
+    _dream(Dream(source, spec, network=network, probe=probe()), asked)
 
 
 def device(flags: Flags) -> str:
@@ -76,6 +77,7 @@ def spec_of(flags: Flags, model: Model, catalogue: Catalogue) -> DreamSpec:
         "seed": flags.seed if flags.seed >= 0 else secrets.randbits(31),
         "resampler": "classic",
         "rounding": "truncate",
+        "precision": "exact",
     }
     if flags.content_weight is not None:
         data["content_weight"] = flags.content_weight

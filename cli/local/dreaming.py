@@ -8,9 +8,11 @@ from cli.progress import Bar, dreaming
 from cli.pulling import ensure_weights
 from dream_core.catalogue import Catalogue
 from dream_core.spec import DreamSpec
+from jobs.settings import load as settings_here
 
 if TYPE_CHECKING:  # torch takes seconds to import, and `--help` needs none
     from dream_core.dream import Dream, Step
+    from dream_core.executors import Probe
     from dream_core.networks import Network
 
 
@@ -27,6 +29,14 @@ def load(spec: DreamSpec, catalogue: Catalogue, device: str) -> "Network":
     model = catalogue[spec.model]
     weights = ensure_weights(model, catalogue.folder)
     return load_network(model, weights, pooling=spec.pooling, device=where)
+
+
+def probe() -> "Probe":
+    """Return what knows the fastest way to run a network here, as the settings have it."""
+    from dream_core.executors import Probe
+
+    settings = settings_here()
+    return Probe(settings.probe_file, executor=settings.executor, precision=settings.precision)
 
 
 def steps(dream: "Dream", bar: Bar) -> Iterator["Step"]:

@@ -77,6 +77,18 @@ def _device(settings: Settings) -> Iterator[Finding]:
         yield Finding("device", f"{device} can't compute: {first}", fix)
         return
     yield Finding("device", said)
+    yield Finding("speed", _speed(settings, device))
+
+
+def _speed(settings: Settings, device: "torch.device") -> str:
+    """Return what was measured here, which takes up to 3 s where nothing has been yet."""
+    from dream_core.executors import Probe
+
+    probe = Probe(settings.probe_file, executor=settings.executor, precision=settings.precision)
+    told = f"auto is {probe.way(device)}"
+    if settings.executor == "autograd":
+        return f"{told}, as DREAM_EXECUTOR says"
+    return f"{told}; against the plain way: {probe.paces(device)}"
 
 
 def _described(device: "torch.device") -> str:

@@ -33,10 +33,10 @@ def run(picture: Path, out: Path, frames: Path | None, device: str, **options: A
     size = spec.working_size(seen.height, seen.width)
     source, alpha = working_source(seen, size, spec.resampler)
 
-    from cli.local.dreaming import load, steps
+    from cli.local.dreaming import load, probe, steps
     from dream_core.dream import Dream
 
-    dream = Dream(source, spec, network=load(spec, catalogue, device))
+    dream = Dream(source, spec, network=load(spec, catalogue, device), probe=probe())
     del seen, source  # a large picture has no room for three of it
 
     def keep(iteration: int) -> None:
@@ -52,4 +52,7 @@ def run(picture: Path, out: Path, frames: Path | None, device: str, **options: A
         for step in steps(dream, bar):
             keep(step.iteration)
     write_png(out, dream.picture().numpy(), spec.rounding, alpha)
-    click.echo(f"{out}: {size[1]} × {size[0]}, {spec.iterations} iterations on {dream.plan.device}")
+    click.echo(
+        f"{out}: {size[1]} × {size[0]}, {spec.iterations} iterations on {dream.plan.device}, "
+        f"{dream.plan.way}"
+    )

@@ -3,5 +3,17 @@
 from dream_core.executors.device import available_devices, resolve_device
 from dream_core.executors.executor import Executor, ExecutorTape
 from dream_core.executors.plan import Plan
+from dream_core.executors.probe import Probe
+from dream_core.executors.way import REFERENCE, Paces, Way
 
-__all__ = ["Executor", "ExecutorTape", "Plan", "available_devices", "resolve_device"]
+__all__ = [
+    "REFERENCE",
+    "Executor",
+    "ExecutorTape",
+    "Paces",
+    "Plan",
+    "Probe",
+    "Way",
+    "available_devices",
+    "resolve_device",
+]

@@ -26,7 +26,7 @@ class Autograd:
         outputs: dict[str, Tensor] = {}
         with torch.enable_grad():
             for layer in layers:
-                alive[layer.name] = _run(
+                alive[layer.name] = run_layer(
                     layer, self._weights, [alive[name] for name in layer.inputs]
                 )
                 if layer.name in asked:
@@ -56,14 +56,14 @@ class AutogradTape:
         return gradient
 
 
-def _cropped(inputs: Sequence[Tensor]) -> list[Tensor]:
+def cropped(inputs: Sequence[Tensor]) -> list[Tensor]:
     """Cut branches that rounded their sizes differently to their common top left part."""
     height = min(tensor.shape[2] for tensor in inputs)
     width = min(tensor.shape[3] for tensor in inputs)
     return [tensor[:, :, :height, :width] for tensor in inputs]
 
 
-def _run(layer: Layer, weights: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> Tensor:
+def run_layer(layer: Layer, weights: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> Tensor:
     """Return what one layer makes of its inputs."""
     # Nothing here writes in place: the input may be features that were asked for.
     (first, *_) = inputs
@@ -78,9 +78,9 @@ def _run(layer: Layer, weights: Mapping[str, Tensor], inputs: Sequence[Tensor]) 
         case "max_pool" | "average_pool":
             result = _pool(layer, first)
         case "concatenate":
-            result = torch.cat(_cropped(inputs), dim=1)
+            result = torch.cat(cropped(inputs), dim=1)
         case "add":
-            result = torch.stack(_cropped(inputs)).sum(0)
+            result = torch.stack(cropped(inputs)).sum(0)
         case "local_response_norm":
             result = functional.local_response_norm(
                 first, layer.size, layer.alpha, layer.beta, layer.k

@@ -7,9 +7,13 @@ from typing import Literal, Self
 
 import torch
 
+from dream_core import native
 from dream_core.errors import StateRefused
+from dream_core.executors.building import ways_here
+from dream_core.executors.cpu import sixteen_bit_instructions
 from dream_core.executors.device import resolve_device
 from dream_core.executors.memory import fitting, freed_at_once
+from dream_core.executors.way import REFERENCE, ExecutorName, Resolved, Way
 from dream_core.forms import Form
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
@@ -23,30 +27,35 @@ class Plan:
     adds up in another order, and a dream is chaotic: the pictures would drift apart.
     """
 
-    executor: Literal["autograd"]
-    precision: Literal["exact"]
-    dtype: str
+    executor: ExecutorName
+    precision: Resolved
+    dtype: str  # of picture, objectives and optimiser; the precision may be less in between
     device: str
     threads: int
     torch_version: str
-    cpu: str  # the vector instructions that torch chose its kernels by
+    cpu: str  # the instructions that kernels were chosen by
     parts: Literal["whole", "bands", "tiles"] = "whole"
     part_pixels: int = 0  # rows of a band, side of a tile
     cut: str = ""  # the pool behind which bands end
 
     @classmethod
-    def make(cls, device: torch.device, dtype: torch.dtype) -> Self:
-        """Return the plan of a dream that starts now."""
+    def make(cls, device: torch.device, dtype: torch.dtype, way: Way = REFERENCE) -> Self:
+        """Return the plan of a dream that starts now and runs its network in that way."""
         return cls(
-            executor="autograd",
-            precision="exact",
+            executor=way.executor,
+            precision=way.precision,
             dtype=str(dtype).removeprefix("torch."),
             device=str(device),
             threads=torch.get_num_threads(),
             # Plain text: torch's own class of version isn't read back by a safe torch.load.
             torch_version=str(torch.__version__),
-            cpu=torch.backends.cpu.get_cpu_capability(),
+            cpu=_instructions(way),
         )
+
+    @property
+    def way(self) -> Way:
+        """How it runs the network."""
+        return Way(self.executor, self.precision)
 
     @property
     def form(self) -> Form:
@@ -78,7 +87,11 @@ class Plan:
             DeviceMissing: its device isn't here.
             StateRefused: another torch or another kind of CPU.
         """
-        here = Plan.make(resolve_device(self.device), self.torch_dtype)
+        device = resolve_device(self.device)
+        if self.way not in ways_here(device):
+            known = ", ".join(str(way) for way in ways_here(device))
+            raise StateRefused("plan", str(self.way), f"only {known}")
+        here = Plan.make(device, self.torch_dtype, self.way)
         for what in ("torch_version", "cpu"):
             if getattr(self, what) != getattr(here, what):
                 raise StateRefused(f"plan.{what}", getattr(self, what), getattr(here, what))
@@ -109,3 +122,14 @@ class Plan:
                 yield
         finally:
             matmul.allow_tf32 = before
+
+
+def _instructions(way: Way) -> str:
+    """Return what kernels are chosen by: of 16-bit ones more than the width of vectors."""
+    vectors = torch.backends.cpu.get_cpu_capability()
+    parts = [vectors]
+    if way.precision != "exact":
+        parts.append(sixteen_bit_instructions())
+    if way.executor in ("winograd", "mixed"):
+        parts += ["kernel", *native.paths("float32")[:1], *native.paths("bfloat16")[:1]]
+    return " ".join(part for part in parts if part)

@@ -8,7 +8,6 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dream_core.errors import ModelRefused
-from dream_core.executors.autograd import Autograd
 from dream_core.executors.device import resolve_device
 from dream_core.model import PICTURE, Layer, Model, Pooling
 from dream_core.networks.network import Network
@@ -51,7 +50,7 @@ def load_network(
     ready = {
         name: found[name].detach().to(device=device, dtype=dtype).contiguous() for name in expected
     }
-    return Network(model, Autograd(ready), pooling=pooling, device=device, dtype=dtype)
+    return Network(model, ready, pooling=pooling, device=device, dtype=dtype)
 
 
 def _shapes(layer: Layer, model: Model) -> dict[str, tuple[int, ...]]:

@@ -1,11 +1,14 @@
 """A network: asked for features, it runs as deep as it must; a tape pulls gradients back."""
 
 from collections.abc import Collection, Mapping
+from copy import copy
 
 import torch
 from torch import Tensor
 
+from dream_core.executors.building import build
 from dream_core.executors.executor import Executor, ExecutorTape
+from dream_core.executors.way import REFERENCE, Way
 from dream_core.model import PICTURE, Layer, Model, Pooling
 from dream_core.networks.preprocess import Preprocess
 
@@ -20,19 +23,28 @@ class Network:
     def __init__(
         self,
         model: Model,
-        executor: Executor,
+        weights: Mapping[str, Tensor],
         *,
         pooling: Pooling,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        """Put an executor, which holds the weights, behind the model's names."""
+        """Put the reference executor, with these weights, behind the model's names."""
         self.model = model
         self.pooling = pooling
         self.device = device
         self.dtype = dtype
-        self.executor = executor
+        self.executor: Executor = build(REFERENCE, weights, dtype)
+        self._weights = weights
         self._preprocess = Preprocess(model.preprocessing, device, dtype)
+        self._by_way = {REFERENCE: self}  # one mapping for all of them
+
+    def run_by(self, way: Way) -> "Network":
+        """Return the same network, on the same weights, run in another way; it is made once."""
+        if way not in self._by_way:
+            other = self._by_way[way] = copy(self)
+            other.executor = build(way, self._weights, self.dtype)
+        return self._by_way[way]
 
     def forward(self, picture: Tensor, layers: Collection[str]) -> tuple[dict[str, Tensor], "Tape"]:
         """Look at a picture, no deeper than the deepest layer asked.

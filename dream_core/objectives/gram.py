@@ -57,6 +57,8 @@ class GramDose:
 
         def pull(features: Tensor) -> Tensor:
             flat = features.flatten(2)[0]
-            return (weights.to(flat.dtype) @ flat).view_as(features)
+            # Laid out as the features are, whichever way that is: an executor goes on from there.
+            pulled = torch.mm(weights.to(flat.dtype), flat, out=torch.empty_like(flat))
+            return pulled.view_as(features)
 
         return excess.square().mean(), pull

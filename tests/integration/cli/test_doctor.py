@@ -1,6 +1,7 @@
 """`dream doctor` on real parts: what is broken is named, with the way out and an exit status."""
 
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -156,3 +157,30 @@ def test_a_port_that_somebody_has_is_named(
         output = said(capsys)
 
     assert "stop it, or set DREAM_PORT" in output
+
+
+def test_it_says_what_was_measured_and_what_auto_is_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """By a file that is there already; a way can be ordered all the same."""
+    import torch
+
+    from dream_core.executors.probe import FILE_VERSION, machine
+    from dream_core.executors.way import WAYS
+
+    seconds = {"exact": 0.4, "balanced": 0.3, "fast": 0.1}
+    told = {str(way): seconds[way.precision] for way in WAYS if way.executor != "autograd"}
+    machines = {machine(torch.device("cpu")): {"autograd exact": 0.8, **told}}
+    file = tmp_path / "probe.json"
+    file.write_text(json.dumps({"version": FILE_VERSION, "machines": machines}))
+    monkeypatch.setenv(f"{PREFIX}PROBE_FILE", str(file))
+    monkeypatch.setenv(f"{PREFIX}DEVICE", "cpu")
+
+    ordered = said(capsys)
+    monkeypatch.setenv(f"{PREFIX}EXECUTOR", "auto")
+    by_measure = said(capsys)
+
+    assert "ok  speed    auto is autograd exact, as DREAM_EXECUTOR says" in ordered
+    assert re.search(
+        r"ok  speed    auto is \w+ fast; against the plain way: .*direct exact 2.0", by_measure
+    )

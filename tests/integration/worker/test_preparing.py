@@ -8,6 +8,7 @@ import torch
 
 from dream_core.catalogue import Catalogue
 from dream_core.errors import Interrupted
+from dream_core.executors import Paces, Probe
 from dream_core.spec import DreamSpec
 from jobs.claim import Claim
 from jobs.ledger import Ledger
@@ -37,7 +38,7 @@ def test_where_the_last_state_can_not_be_used_the_one_before_is(
     """Of the same attempt, and of the attempt before it; and the bits are the same in the end."""
     spec = DreamSpec(model="thin", iterations=8, image_size=64)
     job_id = ledger.accept(spec, picture).id
-    preparer = Preparer(store, Networks(torch.device("cpu")))
+    preparer = Preparer(store, Networks(torch.device("cpu")), Probe(executor="autograd"))
 
     def attempt() -> tuple[Claim, Prepared]:
         claim = ledger.claim(job_id, "worker")
@@ -86,7 +87,7 @@ def test_a_job_given_back_for_want_of_memory_is_run_in_smaller_parts(
     """From the state it had: what was dreamed whole goes on in bands."""
     spec = DreamSpec(model="thin", layers={"relu3_1": 9.0}, iterations=3, image_size=64)
     job_id = ledger.accept(spec, picture).id
-    preparer = Preparer(store, Networks(torch.device("cpu")))
+    preparer = Preparer(store, Networks(torch.device("cpu")), Probe(executor="autograd"))
     claim = ledger.claim(job_id, "worker")
     assert claim is not None
     first = preparer(claim, spec, Catalogue.load())
@@ -113,7 +114,7 @@ def test_a_dream_is_left_between_two_parts_of_its_source(
     spec = DreamSpec(model="thin", image_size=64)
     claim = ledger.claim(ledger.accept(spec, picture).id, "worker")
     assert claim is not None
-    preparer = Preparer(store, Networks(torch.device("cpu")))
+    preparer = Preparer(store, Networks(torch.device("cpu")), Probe(executor="autograd"))
     plan = preparer(claim, spec, Catalogue.load()).run.plan
     claim.begin(
         claim.job.run.model_copy(update={"plan": {**plan, "parts": "tiles", "part_pixels": 16}})
@@ -121,3 +122,46 @@ def test_a_dream_is_left_between_two_parts_of_its_source(
 
     with pytest.raises(Interrupted):
         preparer(claim, spec, Catalogue.load(), lambda: True)
+
+
+def measuring(fast_s: float) -> Probe:
+    """Return a probe that finds every precision to take a second, and `fast` less."""
+    return Probe(
+        measure=lambda _, ways: Paces(
+            {way: fast_s if way.precision == "fast" else 1.0 for way in ways}
+        )
+    )
+
+
+def test_a_precision_is_kept_by_every_attempt_on_any_machine(
+    ledger: Ledger, store: Store, picture: Picture
+) -> None:
+    """What auto became is in the plan: it stays so on a machine where auto is exact.
+
+    Where that plan can't be had (another torch), at least its precision is asked for.
+    """
+    spec = DreamSpec(model="thin", iterations=8, image_size=64)
+    job_id = ledger.accept(spec, picture).id
+
+    def attempt(probe: Probe) -> tuple[Claim, Prepared]:
+        claim = ledger.claim(job_id, "worker")
+        assert claim is not None
+        asked = DreamSpec.parse(claim.job.spec, Catalogue.load())
+        return claim, Preparer(store, Networks(torch.device("cpu")), probe)(
+            claim, asked, Catalogue.load()
+        )
+
+    claim, first = attempt(measuring(0.1))
+    first.engine.step()
+    claim.checkpoint(1, pack(first.engine.state_dict()))
+    claim.give_back()
+    claim, second = attempt(measuring(0.9))
+    claim.begin(second.run.model_copy(update={"plan": {**second.run.plan, "torch_version": "1.0"}}))
+    claim.give_back()
+    _, third = attempt(measuring(0.9))
+
+    assert first.run.plan["precision"] == "fast"
+    assert second.run.plan == first.run.plan
+    assert second.engine.iteration == 1
+    assert third.run.plan == first.run.plan
+    assert ledger.get(job_id).spec["precision"] == "fast"

@@ -1,6 +1,6 @@
 import io
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from torch.testing import assert_close
 from dream_core.architectures import BUILT_IN
 from dream_core.dream import Dream
 from dream_core.errors import NotFinite, NothingToSee, StateRefused, WeightsMissing
-from dream_core.model import Pooling
+from dream_core.executors import Executor, ExecutorTape, Paces, Plan, Probe, Way
+from dream_core.model import Layer, Pooling
 from dream_core.networks import Network
 from dream_core.picture import scale
 from dream_core.spec import DreamSpec
@@ -298,6 +299,101 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_picture(optimizer: str)
 
     assert torch.equal(started.picture(), before)
     assert started.iteration == 0
+
+
+class Overflowing:
+    """An executor whose gradient leaves the numbers, as often as it is told to."""
+
+    def __init__(self, inner: Executor, times: int) -> None:
+        self.inner, self.times = inner, times
+
+    def forward(
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+    ) -> tuple[dict[str, Tensor], ExecutorTape]:
+        """Look, and make the way back lead nowhere."""
+        features, tape = self.inner.forward(picture, layers, asked)
+        self.times -= 1
+        return features, tape if self.times < 0 else Nowhere(tape)
+
+
+@dataclass
+class Nowhere:
+    """A tape that ends in infinity."""
+
+    inner: ExecutorTape
+
+    def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """Return what no picture may follow."""
+        return self.inner.backward(gradients) * torch.inf
+
+
+def test_a_step_that_runs_out_of_numbers_is_done_again_in_full_precision() -> None:
+    """The picture follows a finite gradient, the step says so, and the next one is fast again."""
+    fields = {"layers": {"relu3_1": 100.0}}
+    plan = Plan.make(torch.device("cpu"), torch.float32, Way("direct", "fast"))
+    network = thin_network()
+    started = Dream(SOURCE, spec(**fields), network=network, plan=plan)
+    started.network.executor = Overflowing(started.network.executor, times=1)
+
+    first, second = started.step(), started.step()
+
+    assert first.note == "the gradient: not finite in 16 bit, done again in full precision"
+    assert second.note == ""
+    undisturbed = Dream(SOURCE, spec(**fields), network=thin_network(), plan=plan)
+    assert torch.isfinite(started.picture()).all()
+    assert float((after(undisturbed, 2) - started.picture()).abs().mean()) < 0.03
+
+
+def test_the_precision_that_runs_is_in_spec_plan_and_state() -> None:
+    """`auto` is settled when the dream starts; posted again, its spec asks for the same."""
+    probe = Probe(measure=lambda _, ways: Paces(dict.fromkeys(ways, 1.0)))
+    started = Dream(SOURCE, spec(), network=thin_network(), probe=probe)
+
+    assert spec().precision == "auto"
+    assert started.spec.precision == started.plan.precision == "exact"
+    assert started.state_dict()["plan"]["precision"] == "exact"
+    again = Dream(SOURCE, started.spec, network=thin_network(), probe=probe)
+    assert torch.equal(after(again, 2), after(started, 2))
+
+
+def test_a_state_from_before_there_was_a_precision_is_read() -> None:
+    """Its spec has no such field, and its plan is the reference's."""
+    started = dream(layers={"relu2_1": 100.0})
+    after(started, 2)
+    state = started.state_dict()
+    assert "precision" not in state["spec"]
+
+    resumed = dream(layers={"relu2_1": 100.0}, precision="exact")
+    resumed.load_state_dict(state)
+
+    assert torch.equal(after(resumed, 1), after(started, 1))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("precision", ["exact", "balanced", "fast"])
+def test_a_dream_goes_on_to_the_bit_in_any_precision(precision: str, optimizer: str) -> None:
+    """Saved, loaded into a dream made anew under the recorded plan, and undisturbed."""
+    plan = Plan.make(torch.device("cpu"), torch.float32, Way("direct", precision))
+    asked = spec(layers={"relu4_1": 1000.0, "relu1_1": -2.0}, optimizer=optimizer)
+    undisturbed, killed, resumed = (
+        Dream(SOURCE, asked, network=thin_network(), plan=plan) for _ in range(3)
+    )
+    after(killed, 3)
+
+    resumed.load_state_dict(killed.state_dict())
+
+    assert torch.equal(after(resumed, 3), after(undisturbed, 6))
+
+
+def test_who_asks_for_float64_is_not_given_16_bit() -> None:
+    """Unless by name: auto is exact there, however fast fewer bits are."""
+    seconds = {"exact": 9.0, "balanced": 3.0, "fast": 1.0}
+    probe = Probe(measure=lambda _, ways: Paces({way: seconds[way.precision] for way in ways}))
+    network = thin_network(dtype=torch.float64)
+
+    assert Dream(SOURCE, spec(), network=network, probe=probe).plan.precision == "exact"
+    by_name = spec(precision="fast")
+    assert Dream(SOURCE, by_name, network=network, probe=probe).plan.precision == "fast"
 
 
 def test_the_picture_is_a_copy_and_not_clamped() -> None:

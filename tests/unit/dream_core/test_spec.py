@@ -57,6 +57,7 @@ def test_defaults_are_those_of_the_design() -> None:
         "save_every": 1,
         "resampler": "lanczos",
         "rounding": "nearest",
+        "precision": "auto",
     }
 
 

@@ -28,13 +28,17 @@ class Step:
     iteration: int
     losses: dict[str, float]
     octave: int = 0
+    note: str = ""
 
 
 class Engine:
     """An engine whose picture is its iteration."""
 
-    def __init__(self, iterations: int, error: Exception | None = None, first: int = 0) -> None:
+    def __init__(
+        self, iterations: int, error: Exception | None = None, first: int = 0, note: str = ""
+    ) -> None:
         self.iterations, self.iteration, self.error = iterations, first, error
+        self.note = note
 
     @property
     def finished(self) -> bool:
@@ -47,7 +51,7 @@ class Engine:
         if self.error and self.iteration == 1:
             raise self.error
         self.iteration += 1
-        return Step(self.iteration, {"relu5_1": 1 / self.iteration})
+        return Step(self.iteration, {"relu5_1": 1 / self.iteration}, note=self.note)
 
     def picture(self) -> np.ndarray:
         return np.full((3, 3, 4), self.iteration / 100, np.float32)
@@ -185,6 +189,13 @@ def test_every_progress_promises_a_frame_that_is_there() -> None:
         ("checkpoint", 2),
         ("succeed",),
     ]
+
+
+def test_what_a_step_notes_is_an_event_of_the_job() -> None:
+    """That it was done again in full precision, say: no picture shows it."""
+    told = dream(claim(iterations=1), Engine(1, note="not finite in 16 bit"))
+
+    assert ("step-noted", {"iteration": 1, "note": "not finite in 16 bit"}) in told
 
 
 def test_frames_are_kept_at_every_multiple_and_the_last_one_always() -> None:

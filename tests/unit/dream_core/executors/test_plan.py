@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dream_core.errors import DeviceMissing, StateRefused
-from dream_core.executors import Plan, available_devices, resolve_device
+from dream_core.executors import Plan, Way, available_devices, resolve_device
 
 
 @pytest.fixture
@@ -54,6 +54,23 @@ def test_a_plan_of_another_kind_of_host_is_refused(plan: Plan, what: str) -> Non
 def test_a_plan_made_here_can_be_had_here(plan: Plan) -> None:
     """With another number of threads too: those are set, not found."""
     replace(plan, threads=plan.threads + 1).check_here()
+
+
+def test_a_plan_says_in_which_way_it_runs_the_network() -> None:
+    """And of 16 bit it says more of the CPU: what multiplies them decides their bits."""
+    fast = Plan.make(torch.device("cpu"), torch.float32, Way("direct", "fast"))
+
+    assert (fast.executor, fast.precision, fast.dtype) == ("direct", "fast", "float32")
+    assert fast.way == Way("direct", "fast")
+    assert fast.cpu.startswith(torch.backends.cpu.get_cpu_capability())
+
+
+def test_a_plan_of_a_way_that_is_not_known_is_refused() -> None:
+    """A later version's record; the worker then goes on under a new plan."""
+    plan = replace(Plan.make(torch.device("cpu"), torch.float32), executor="quantum")
+
+    with pytest.raises(StateRefused, match="quantum exact"):
+        plan.check_here()
 
 
 def test_a_device_that_is_not_here_is_refused_with_those_that_are() -> None:

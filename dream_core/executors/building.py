@@ -1,0 +1,46 @@
+"""From a way of running a network and its weights to the executor, where the way can be had."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from dream_core import native
+from dream_core.executors.autograd import Autograd
+from dream_core.executors.convolutions import TorchConvolutions
+from dream_core.executors.direct import Direct
+from dream_core.executors.executor import Executor
+from dream_core.executors.way import REFERENCE, WAYS, Way
+from dream_core.executors.winograd import WinogradConvolutions
+
+# It has float32's range, so nothing has to be scaled; float16 ends at 65,504.
+SIXTEEN_BIT = torch.bfloat16
+
+
+def ways_here(device: torch.device) -> tuple[Way, ...]:
+    """Return the ways that can be had on a device: without the native kernel only torch's."""
+    return tuple(way for way in WAYS if _can_be_had(way, device))
+
+
+def _can_be_had(way: Way, device: torch.device) -> bool:
+    if way.executor in ("autograd", "direct"):
+        return True
+    if device.type != "cpu" or not native.available():
+        return False
+    multiplies_16_bit = way.executor == "winograd" and way.precision != "exact"
+    return bool(native.paths("bfloat16")) or not multiplies_16_bit
+
+
+def build(way: Way, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Executor:
+    """Return what runs layers with these weights, of `dtype`, in that way."""
+    if way == REFERENCE:
+        return Autograd(weights)
+    exact, fast = way.precision == "exact", way.precision == "fast"
+    full, short = TorchConvolutions(weights, dtype), TorchConvolutions(weights, SIXTEEN_BIT)
+    forth, back = (short if fast else full), (full if exact else short)
+    if way.executor == "direct":
+        return Direct([forth], [back])
+    kernel_forth = WinogradConvolutions(weights, "bfloat16" if fast else "float32")
+    kernel_back = WinogradConvolutions(weights, "float32" if exact else "bfloat16")
+    by_kernel = way.executor == "winograd"
+    return Direct([kernel_forth, forth], [kernel_back, back] if by_kernel else [back])

@@ -1,0 +1,74 @@
+"""Chains: neighbouring layers that are computed as one, because nobody looks in between."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from dream_core.model import Layer
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A convolution with what follows it, or any other layer alone."""
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def first(self) -> Layer:
+        """The layer that reads."""
+        return self.layers[0]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What it reads."""
+        return self.first.inputs
+
+    @property
+    def name(self) -> str:
+        """The layer whose features come out."""
+        return self.layers[-1].name
+
+    @property
+    def rectified(self) -> bool:
+        """Whether a ReLU stands behind the convolution."""
+        return any(layer.kind == "relu" for layer in self.layers)
+
+    @property
+    def pool(self) -> Layer | None:
+        """The 2 × 2 pool at the end, if there is one."""
+        last = self.layers[-1]
+        return last if last.is_pool else None
+
+
+def halves(layer: Layer) -> bool:
+    """Whether a layer pools 2 × 2 windows that neither overlap nor leave gaps."""
+    window = (layer.kernel, layer.stride, layer.padding, layer.dilation)
+    return layer.is_pool and window == ((2, 2), (2, 2), (0, 0), (1, 1))
+
+
+def chains(layers: Sequence[Layer], asked: Collection[str]) -> Iterator[Chain]:
+    """Cut layers into chains: convolution, ReLU, 2 × 2 pool, each read by the next one only.
+
+    A layer that is asked ends its chain: its features must be seen, and are pulled at.
+    """
+    readers = Counter(name for layer in layers for name in layer.inputs)
+    open_chain: list[Layer] = []
+    for layer in layers:
+        last = open_chain[-1] if open_chain else None
+        if last and not (
+            layer.inputs == (last.name,)
+            and readers[last.name] == 1
+            and last.name not in asked
+            and _follows(last, layer)
+        ):
+            yield Chain(tuple(open_chain))
+            open_chain = []
+        open_chain.append(layer)
+    if open_chain:
+        yield Chain(tuple(open_chain))
+
+
+def _follows(last: Layer, layer: Layer) -> bool:
+    if layer.kind == "relu":
+        return last.kind == "convolution" and not layer.negative_slope
+    return last.kind in ("convolution", "relu") and halves(layer)

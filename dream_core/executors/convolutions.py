@@ -1,0 +1,149 @@
+"""Convolutions with the ReLU and the pool behind them, forth and back, in torch's own operators."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dream_core.executors import bits
+from dream_core.executors.chain import Chain
+from dream_core.model import Layer
+
+
+class Convolutions(Protocol):
+    """A way to compute chains that begin with a convolution.
+
+    All ways write the same bits, so one may go forth and another back.
+    """
+
+    def takes(self, chain: Chain) -> bool:
+        """Whether it has a form for such a chain."""
+
+    def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what comes out, channels-last, and where the way back passes.
+
+        Those are bits of the convolution's own output: where it is above zero, if a ReLU follows,
+        and where a max pool chose it, if one does; None where everything passes.
+        """
+
+    def backward(
+        self, chain: Chain, gradient: Tensor, alive: Tensor | None, seen: torch.Size
+    ) -> Tensor:
+        """Return d loss / d what was read, of shape `seen`, of d loss / d what came out."""
+
+
+class TorchConvolutions:
+    """Any convolution, channels last, in one dtype."""
+
+    def __init__(self, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+        """Compute in `dtype`; of weights in another, a copy is made as each is needed."""
+        self._weights = weights
+        self._dtype = dtype
+        self._copies: dict[str, Tensor] = {}
+
+    def takes(self, chain: Chain) -> bool:
+        """Every one."""
+        return chain.first.kind == "convolution"
+
+    def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `Convolutions`."""
+        layer = chain.first
+        out = functional.conv2d(
+            features.to(self._dtype, memory_format=torch.channels_last),
+            self._tensor(f"{layer.name}.weight"),
+            self._tensor(f"{layer.name}.bias"),
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+        ).contiguous(memory_format=torch.channels_last)
+        pool = chain.pool
+        if pool and pool.kind == "max_pool":
+            return _pooled(out, pool, rectified=chain.rectified)
+        alive = bits.positive(out.relu_()) if chain.rectified else None
+        return (average(out, pool) if pool else out), alive
+
+    def backward(
+        self, chain: Chain, gradient: Tensor, alive: Tensor | None, seen: torch.Size
+    ) -> Tensor:
+        """See `Convolutions`."""
+        layer, pool = chain.first, chain.pool
+        gradient = gradient.to(self._dtype, memory_format=torch.channels_last)
+        if pool:
+            size = layer.size_after(*seen[2:])
+            gradient = unpool(gradient, pool, alive, size)
+        if alive is not None and not (pool and pool.kind == "max_pool"):
+            gradient = bits.keep(gradient, alive)
+        found: Tensor
+        found, _, _ = torch.ops.aten.convolution_backward(
+            gradient,
+            _shaped(gradient, seen),
+            self._tensor(f"{layer.name}.weight"),
+            None,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            False,
+            (0, 0),
+            layer.groups,
+            (True, False, False),
+        )
+        return found
+
+    def _tensor(self, name: str) -> Tensor:
+        tensor = self._weights[name]
+        if tensor.dtype == self._dtype:
+            return tensor
+        if name not in self._copies:
+            layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+            self._copies[name] = tensor.to(self._dtype, memory_format=layout)
+        return self._copies[name]
+
+
+def _pooled(out: Tensor, pool: Layer, *, rectified: bool) -> tuple[Tensor, Tensor]:
+    """Pool first and rectify the quarter that is left: the largest stays the largest."""
+    pooled = functional.max_pool2d(out, 2, 2, ceil_mode=pool.rounds_up)
+    alive = bits.chosen(out, pooled)
+    if rectified:
+        height, width, _ = alive.shape
+        alive &= bits.everywhere(bits.positive(pooled.relu_()), height, width)
+    return pooled, alive
+
+
+def average(features: Tensor, pool: Layer) -> Tensor:
+    """Return an average pool's output."""
+    return functional.avg_pool2d(
+        features,
+        pool.kernel,
+        pool.stride,
+        pool.padding,
+        ceil_mode=pool.rounds_up,
+        count_include_pad=pool.counts_padding,
+    )
+
+
+def unpool(gradient: Tensor, pool: Layer, alive: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """Return a pool's gradient at what it read, of `size`; a max pool's as its bits say."""
+    if pool.kind == "max_pool":
+        assert alive is not None  # noqa: S101  # every max pool writes them
+        return bits.spread(gradient, alive)
+    found: Tensor = torch.ops.aten.avg_pool2d_backward(
+        gradient,
+        _shaped(gradient, torch.Size((*gradient.shape[:2], *size))),
+        pool.kernel,
+        pool.stride,
+        pool.padding,
+        pool.rounds_up,
+        pool.counts_padding,
+        None,
+    )
+    return found
+
+
+def _shaped(gradient: Tensor, shape: torch.Size) -> Tensor:
+    """Stand in for what was read: without weights' gradients, only its shape is looked at."""
+    return torch.empty(
+        shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
+    )

@@ -1,0 +1,171 @@
+"""The direct executor: a way back by hand, without weights' gradients, channels last.
+
+Autograd keeps what every layer read. To get back to the pixels it takes one bit for each rectified
+value and for each place of a pool, and nothing else. A layer without a form here runs as the
+reference does, alone, between those that have one.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dream_core.executors import bits
+from dream_core.executors.autograd import cropped, run_layer
+from dream_core.executors.chain import Chain, chains, halves
+from dream_core.executors.convolutions import Convolutions, average, unpool
+from dream_core.model import PICTURE, Layer
+
+Back = Callable[[Tensor], Sequence[Tensor]]
+"""From d loss / d what a chain gave to d loss / d each of what it read."""
+
+
+class Direct:
+    """Run layers chain by chain, keeping for the way back what each needs."""
+
+    def __init__(self, forth: Sequence[Convolutions], back: Sequence[Convolutions]) -> None:
+        """Take for each chain the first that has a form for it, forth and back."""
+        self._forth = forth
+        self._back = back
+
+    def forward(
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+    ) -> tuple[dict[str, Tensor], "DirectTape"]:
+        """Run `layers` in order; see `Executor.forward`."""
+        planned = list(chains(layers, asked))
+        last_reader = {name: chain.name for chain in planned for name in chain.inputs}
+        alive = {PICTURE: picture.detach()}
+        features: dict[str, Tensor] = {}
+        way_back: list[tuple[Chain, Back]] = []
+        with torch.no_grad():
+            for chain in planned:
+                out, back = self._run(chain, [alive[name] for name in chain.inputs])
+                alive[chain.name] = out
+                way_back.append((chain, back))
+                if chain.name in asked:
+                    features[chain.name] = out.to(picture.dtype)
+                for name in set(chain.inputs):
+                    if last_reader[name] == chain.name:
+                        del alive[name]
+        return features, DirectTape(picture, way_back)
+
+    def _run(self, chain: Chain, inputs: Sequence[Tensor]) -> tuple[Tensor, Back]:
+        layer = chain.first
+        match layer.kind:
+            case "convolution":
+                return self._convolve(chain, inputs[0])
+            case "concatenate":
+                return _concatenate(inputs)
+            case "add":
+                return _add(inputs)
+            case _:
+                return _alone(layer)(layer, inputs[0])
+
+    def _convolve(self, chain: Chain, features: Tensor) -> tuple[Tensor, Back]:
+        forth = next(form for form in self._forth if form.takes(chain))
+        back = next(form for form in self._back if form.takes(chain))
+        seen = features.shape
+        out, alive = forth.forward(chain, features)
+        return out, lambda gradient: [back.backward(chain, gradient, alive, seen)]
+
+
+class DirectTape:
+    """What the chains of one look have kept, to be gone through from the last to the first."""
+
+    def __init__(self, picture: Tensor, way_back: list[tuple[Chain, Back]]) -> None:
+        """Keep the way until `backward` has used it up."""
+        self._like = torch.empty((), dtype=picture.dtype, device=picture.device)
+        self._shape = picture.shape
+        self._way_back = way_back
+
+    def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """Return d loss / d input; see `ExecutorTape.backward`."""
+        arrived = dict(gradients)
+        with torch.no_grad():
+            while self._way_back:
+                chain, back = self._way_back.pop()
+                if chain.name not in arrived:
+                    continue
+                pulled = back(arrived.pop(chain.name))
+                for name, gradient in zip(chain.inputs, pulled, strict=True):
+                    arrived[name] = gradient + arrived[name] if name in arrived else gradient
+                del pulled, gradient
+        if PICTURE not in arrived:
+            return self._like.new_zeros(self._shape)
+        return arrived[PICTURE].to(self._like.dtype).contiguous()
+
+
+def _alone(layer: Layer) -> Callable[[Layer, Tensor], tuple[Tensor, Back]]:
+    """Return what runs a layer that stands in no chain and has one input."""
+    if layer.kind == "relu":
+        return _rectify
+    return _pool if layer.kind == "average_pool" or halves(layer) else _refer
+
+
+def _rectify(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
+    # Out of place: what it read may have been asked for.
+    features = features.contiguous(memory_format=torch.channels_last)
+    slope = layer.negative_slope
+    alive = bits.positive(features)
+
+    def back(gradient: Tensor) -> list[Tensor]:
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        kept = bits.keep(gradient, alive)
+        return [kept + (gradient - kept) * slope if slope else kept]
+
+    return functional.leaky_relu(features, slope) if slope else features.relu(), back
+
+
+def _pool(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
+    features = features.contiguous(memory_format=torch.channels_last)
+    height, width = features.shape[2:]
+    if layer.kind == "average_pool":
+        alive, pooled = None, average(features, layer)
+    else:
+        pooled = functional.max_pool2d(features, 2, 2, ceil_mode=layer.rounds_up)
+        alive = bits.chosen(features, pooled)
+
+    def back(gradient: Tensor) -> list[Tensor]:
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        return [unpool(gradient, layer, alive, (height, width))]
+
+    return pooled, back
+
+
+def _concatenate(inputs: Sequence[Tensor]) -> tuple[Tensor, Back]:
+    shapes = [tensor.shape for tensor in inputs]
+
+    def back(gradient: Tensor) -> list[Tensor]:
+        parts = torch.split_with_sizes(gradient, [shape[1] for shape in shapes], dim=1)
+        return [_grown(part, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    return torch.cat(cropped(inputs), dim=1), back
+
+
+def _add(inputs: Sequence[Tensor]) -> tuple[Tensor, Back]:
+    shapes = [tensor.shape for tensor in inputs]
+    return torch.stack(cropped(inputs)).sum(0), lambda gradient: [
+        _grown(gradient, shape) for shape in shapes
+    ]
+
+
+def _grown(gradient: Tensor, shape: torch.Size) -> Tensor:
+    """Fill up what was cut off before branches met: nothing came of it."""
+    return functional.pad(
+        gradient, (0, shape[3] - gradient.shape[3], 0, shape[2] - gradient.shape[2])
+    )
+
+
+def _refer(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
+    """Run one layer as the reference does, in at least float32."""
+    wide = torch.promote_types(features.dtype, torch.float32)
+    leaf = features.to(wide).detach().requires_grad_()
+    with torch.enable_grad():
+        out = run_layer(layer, {}, [leaf])
+
+    def back(gradient: Tensor) -> list[Tensor]:
+        (found,) = torch.autograd.grad(out, leaf, gradient.to(wide))
+        return [found.to(gradient.dtype)]
+
+    return out.detach().to(features.dtype), back

@@ -1,0 +1,194 @@
+"""The probe: which way of running a network pays here is measured, once, and remembered."""
+
+import fcntl
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from dream_core.architectures.vgg import vgg
+from dream_core.executors.building import build, ways_here
+from dream_core.executors.cpu import cpu_name, sixteen_bit_instructions
+from dream_core.executors.way import REFERENCE, Paces, Way
+from dream_core.picture.write import write_bytes
+from dream_core.spec import Precision
+from dream_core.version import version
+
+log = logging.getLogger(__name__)
+
+FILE_VERSION = 1
+LONGEST_S = 1.5  # for the turns that count; with the one that warms up it stays below 3 s
+TURNS = 7
+# VGG's own widths and depth, on a picture small enough; a GPU is not busy below this size.
+BLOCKS, WIDTHS = (2, 1, 2, 2), (64, 128, 256, 512)
+SIDE_ON_CPU, SIDE_ON_GPU = 96, 512
+
+Measure = Callable[[torch.device, Sequence[Way]], Paces]
+
+
+def measure(device: torch.device, ways: Sequence[Way]) -> Paces:
+    """Time one look forth and back in each way, turn about; the fastest turn of each counts.
+
+    What else the machine does meets all ways alike.
+    """
+    looks = {way: _look(way, device) for way in ways}
+    taken: dict[Way, list[float]] = {way: [] for way in ways}
+    for look in looks.values():
+        look()  # warms up
+    began = time.perf_counter()
+    for _ in range(TURNS):
+        for way, look in looks.items():
+            start = time.perf_counter()
+            look()
+            taken[way].append(time.perf_counter() - start)
+        if time.perf_counter() - began > LONGEST_S:
+            break
+    return Paces({way: min(seconds) for way, seconds in taken.items()})
+
+
+def _look(way: Way, device: torch.device) -> Callable[[], float]:
+    """Return what looks at a random picture through a small VGG of random weights, and back."""
+    *layers, _last_pool = vgg(BLOCKS, pools_round_up=True, widths=WIDTHS)
+    generator = torch.Generator().manual_seed(0)
+    weights, inputs = {}, 3
+    for layer in layers:
+        if layer.kind == "convolution":
+            drawn = torch.randn((layer.channels, inputs, *layer.kernel), generator=generator)
+            weights[f"{layer.name}.weight"] = (drawn * (2 / (9 * inputs)) ** 0.5).to(device)
+            weights[f"{layer.name}.bias"] = torch.zeros(layer.channels, device=device)
+            inputs = layer.channels
+    side = SIDE_ON_CPU if device.type == "cpu" else SIDE_ON_GPU
+    picture = torch.rand((1, 3, side, side), generator=generator).to(device)
+    executor = build(way, weights, torch.float32)
+
+    def look() -> float:
+        features, tape = executor.forward(picture, layers, {layers[-1].name})
+        return float(tape.backward(features).sum())  # here a GPU is waited for
+
+    return look
+
+
+class Probe:
+    """Which way a dream takes on a device of this machine, by what was measured on it.
+
+    The figures lie in a file for all processes of a user: by CPU or GPU, threads, torch and our
+    own version. Where there is no file, or none that can be written, each process measures.
+    """
+
+    def __init__(
+        self,
+        file: Path | None = None,
+        *,
+        executor: Literal["auto", "autograd", "direct", "winograd"] = "auto",
+        precision: Precision = "auto",
+        measure: Measure = measure,
+    ) -> None:
+        """Remember in `file`.
+
+        Args:
+            file: where figures are kept; its folder is made.
+            executor: take only ways of this one; auto: whichever is fastest.
+            precision: what `auto` stands for, whatever pays.
+            measure: what looks at the clock.
+        """
+        self._file = file
+        self._executor = executor
+        self._auto = precision
+        self._measure = measure
+        self._known: dict[str, Paces] = {}
+
+    def way(self, device: torch.device, asked: Precision = "auto") -> Way:
+        """Return the way of a dream that asks for that precision; measures where it must."""
+        if self._executor == REFERENCE.executor:
+            return REFERENCE
+        return self.paces(device).way(self._auto if asked == "auto" else asked)
+
+    def paces(self, device: torch.device) -> Paces:
+        """Return what was measured on a device with as many threads as torch has now."""
+        key = machine(device)
+        if key not in self._known:
+            with self._locked():
+                ways = self._ways(device)
+                found = self._read(key, ways)
+                if found is None:
+                    found = self._measure(device, ways)
+                    log.info("measured on %s: %s", key, found)
+                    self._keep(key, found)
+            self._known[key] = found
+        return self._known[key]
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one process measure at a time: two would slow each other, and the next reads."""
+        try:
+            if self._file is None:
+                raise OSError("there is no file")
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            lock = self._file.with_suffix(".lock").open("a")
+        except OSError:
+            yield
+            return
+        with lock:
+            with suppress(OSError):  # a network file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _all(self) -> dict[str, dict[str, float]]:
+        """Return what the file holds; nothing, where it can't be read."""
+        try:
+            told = json.loads(self._file.read_bytes()) if self._file else {}
+            return dict(told["machines"]) if told.get("version") == FILE_VERSION else {}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}
+
+    def _ways(self, device: torch.device) -> list[Way]:
+        """Return those that may be taken: all that are here, where the one by name isn't."""
+        ways = ways_here(device)
+        return [way for way in ways if self._executor in ("auto", way.executor)] or list(ways)
+
+    def _read(self, key: str, ways: Sequence[Way]) -> Paces | None:
+        """Return the figures of a machine, if there is one for every way that may be taken."""
+        try:
+            told = {name: float(took) for name, took in self._all()[key].items()}
+            found = Paces({way: told[str(way)] for way in ways})
+        except (KeyError, ValueError, TypeError, AttributeError):
+            return None
+        return found if all(took > 0 for took in found.seconds.values()) else None
+
+    def _keep(self, key: str, found: Paces) -> None:
+        if self._file is None:
+            return
+        told = {str(way): round(took, 6) for way, took in found.seconds.items()}
+        machines = self._all()
+        machines[key] = {**_numbers(machines.get(key)), **told}
+        content = json.dumps({"version": FILE_VERSION, "machines": machines}, indent=1)
+        try:
+            write_bytes(self._file, content.encode())
+        except OSError as error:
+            log.info("%s can't be written, so the next process measures too: %s", self._file, error)
+
+
+HERE = Probe()
+"""Of this process alone: what a dream asks that was given neither a plan nor a probe."""
+
+
+def _numbers(told: object) -> dict[str, float]:
+    return dict(told) if isinstance(told, dict) else {}
+
+
+def machine(device: torch.device) -> str:
+    """Return all that figures depend on: the device, the threads and the programs' versions."""
+    if device.type == "cuda":
+        where = torch.cuda.get_device_name(device)
+    elif device.type == "cpu":
+        capability = torch.backends.cpu.get_cpu_capability()
+        where = f"{cpu_name()} {capability} {sixteen_bit_instructions()}".strip()
+    else:
+        where = f"{device.type} {cpu_name()}"
+    threads = torch.get_num_threads()
+    return f"{where}, {threads} threads, torch {torch.__version__}, torch-inception {version()}"

@@ -1,0 +1,98 @@
+"""Chains that begin with a 3 × 3 convolution, by the native kernel: Winograd in C++."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dream_core import native
+from dream_core.executors.chain import Chain
+from dream_core.model import PICTURE, Layer
+
+MOST_PLANES = 4  # channels up to which the kernel has a form of its own for a picture
+
+
+class WinogradConvolutions:
+    """3 × 3 convolutions on a CPU, float32 in and out, with what is behind them fused in."""
+
+    def __init__(self, weights: Mapping[str, Tensor], operands: native.Operands) -> None:
+        """Multiply numbers of that kind; sums are float32."""
+        self._weights = weights
+        self._operands = operands
+
+    def takes(self, chain: Chain) -> bool:
+        """Whether it is 3 × 3 without stride, and what its bits would say is what a way back asks.
+
+        The kernel's bits of a max pool say "above zero" too, which only a ReLU means.
+        """
+        layer = chain.first
+        shape = (layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups)
+        if layer.kind != "convolution" or shape != ((3, 3), (1, 1), (1, 1), (1, 1), 1):
+            return False
+        if self._weights[f"{layer.name}.weight"].dtype != torch.float32:
+            return False
+        return chain.rectified or chain.pool is None or chain.pool.kind == "average_pool"
+
+    def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See `Convolutions`."""
+        layer, pool = chain.first, chain.pool
+        weight = self._weights[f"{layer.name}.weight"]
+        bias = self._weights[f"{layer.name}.bias"]
+        alive = None
+        if chain.rectified:
+            alive = native.new_alive(layer.channels, *features.shape[2:])
+        threads = torch.get_num_threads()
+        if _eats_a_picture(chain, features.shape):
+            out = native.convolve_picture(
+                features.contiguous(),
+                weight,
+                bias,
+                rectify=chain.rectified,
+                alive=alive,
+                threads=threads,
+            )
+            return out, alive
+        out = native.convolve(
+            features.to(torch.float32, memory_format=torch.channels_last),
+            weight,
+            bias,
+            rectify=chain.rectified,
+            pool=_kind(pool),
+            rounds_up=bool(pool and pool.rounds_up),
+            alive=alive,
+            threads=threads,
+            operands=self._operands,
+        )
+        return out, alive
+
+    def backward(
+        self, chain: Chain, gradient: Tensor, alive: Tensor | None, seen: torch.Size
+    ) -> Tensor:
+        """See `Convolutions`."""
+        pool = chain.pool
+        weight = self._weights[f"{chain.first.name}.weight"]
+        gradient = gradient.to(torch.float32, memory_format=torch.channels_last)
+        threads = torch.get_num_threads()
+        if _eats_a_picture(chain, seen):
+            return native.pull_back_to_picture(gradient, weight, alive=alive, threads=threads)
+        return native.pull_back(
+            gradient,
+            weight,
+            alive=alive,
+            size=(seen[2], seen[3]),
+            pool=_kind(pool),
+            rounds_up=bool(pool and pool.rounds_up),
+            threads=threads,
+            operands=self._operands,
+        )
+
+
+def _eats_a_picture(chain: Chain, seen: torch.Size) -> bool:
+    return chain.inputs == (PICTURE,) and seen[1] <= MOST_PLANES and chain.pool is None
+
+
+def _kind(pool: Layer | None) -> Literal["max", "avg"] | None:
+    if pool is None:
+        return None
+    return "max" if pool.kind == "max_pool" else "avg"

@@ -1,0 +1,151 @@
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from dream_core.executors import REFERENCE, Paces, Probe, Way
+from dream_core.executors.building import ways_here
+from dream_core.executors.probe import machine, measure
+
+CPU = torch.device("cpu")
+WAYS = ways_here(CPU)
+FAST = min(WAYS, key=lambda way: (way.precision != "fast", WAYS.index(way)))
+
+
+class Clock:
+    """A measurement that is counted and whose outcome is known."""
+
+    def __init__(self) -> None:
+        self.asked: list[Sequence[Way]] = []
+
+    def __call__(self, device: torch.device, ways: Sequence[Way]) -> Paces:
+        """Find 16 bit a good deal faster."""
+        self.asked.append(ways)
+        seconds = {"exact": 0.4, "balanced": 0.3, "fast": 0.1}
+        return Paces({way: seconds[way.precision] for way in ways})
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """What measures in a test."""
+    return Clock()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where figures are kept, in a folder that isn't there yet."""
+    return tmp_path / "cache" / "probe.json"
+
+
+def test_a_machine_is_measured_once_for_all_processes(file: Path, clock: Clock) -> None:
+    """The next process, which is another probe here, reads the file."""
+    first, second = (Probe(file, measure=clock) for _ in range(2))
+
+    assert first.way(CPU) == first.way(CPU) == second.way(CPU) == FAST
+    assert len(clock.asked) == 1
+    assert first.paces(CPU) == second.paces(CPU)
+
+
+def test_other_threads_are_measured_for_themselves(file: Path, clock: Clock) -> None:
+    """And the figures of before are kept beside."""
+    Probe(file, measure=clock).way(CPU)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)
+        Probe(file, measure=clock).way(CPU)
+    finally:
+        torch.set_num_threads(before)
+    Probe(file, measure=clock).way(CPU)
+
+    assert len(clock.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"version": 2, "machines": {}}',
+        b'{"version": 1, "machines": []}',
+        b'{"version": 1, "machines": {"HERE": {"direct exact": "soon"}}}',
+        b'{"version": 1, "machines": {"HERE": [1]}}',
+        b'{"version": 1, "machines": {"HERE": {"direct exact": 1.0}}}',
+        b"\xff\x00",
+    ],
+)
+def test_a_file_that_says_nothing_is_written_anew(file: Path, clock: Clock, content: bytes) -> None:
+    """Torn, of a later version, edited by hand, or of a version with fewer ways."""
+    file.parent.mkdir()
+    file.write_bytes(content.replace(b"HERE", machine(CPU).encode()))
+
+    assert Probe(file, measure=clock).way(CPU) == FAST
+
+    told = json.loads(file.read_bytes())["machines"][machine(CPU)]
+    assert told.keys() == {str(way) for way in WAYS}
+    Probe(file, measure=clock).way(CPU)
+    assert len(clock.asked) == 1
+
+
+def test_a_folder_that_can_not_be_made_costs_a_measurement_and_no_more(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """A file stands in its way, as no rights would: root may write anywhere."""
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+
+    assert Probe(blocked / "probe.json", measure=clock).way(CPU) == FAST
+    assert Probe(None, measure=clock).way(CPU) == FAST
+    assert len(clock.asked) == 2
+
+
+def test_two_who_ask_at_once_measure_once(file: Path) -> None:
+    """They would slow each other down; the second waits for the first and reads."""
+    inside, may_end = threading.Event(), threading.Event()
+    clock = Clock()
+
+    def slow(device: torch.device, ways: Sequence[Way]) -> Paces:
+        inside.set()
+        may_end.wait()
+        return clock(device, ways)
+
+    found: list[Way] = []
+    first = threading.Thread(target=lambda: found.append(Probe(file, measure=slow).way(CPU)))
+    second = threading.Thread(target=lambda: found.append(Probe(file, measure=clock).way(CPU)))
+    first.start()
+    inside.wait()
+    second.start()
+    may_end.set()
+    first.join()
+    second.join()
+
+    assert found == [FAST, FAST]
+    assert len(clock.asked) == 1
+
+
+def test_an_executor_by_name_is_taken_whatever_is_faster(clock: Clock) -> None:
+    """The reference needs no measuring: it has one way only."""
+    assert Probe(executor="autograd", measure=clock).way(CPU, "fast") == REFERENCE
+    assert clock.asked == []
+    assert Probe(executor="direct", measure=clock).way(CPU, "exact") == Way("direct", "exact")
+
+
+def test_what_auto_stands_for_can_be_said(clock: Clock) -> None:
+    """A dream that asks for a precision by name gets that all the same."""
+    probe = Probe(precision="exact", measure=clock)
+
+    assert probe.way(CPU).precision == "exact"
+    assert probe.way(CPU, "fast") == FAST
+
+
+def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On this very machine, by the real clock; what it says is not for a test to know."""
+    monkeypatch.setattr("dream_core.executors.probe.TURNS", 1)
+
+    found = measure(CPU, WAYS)
+
+    assert list(found.seconds) == list(WAYS)
+    assert all(took > 0 for took in found.seconds.values())

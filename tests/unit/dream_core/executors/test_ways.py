@@ -1,0 +1,230 @@
+"""Every way of running a network, held to the reference in float64."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from dream_core.architectures.vgg import VGG16, VGG19
+from dream_core.catalogue import Catalogue
+from dream_core.dream import Dream
+from dream_core.executors import REFERENCE, Plan, Way
+from dream_core.executors.building import ways_here
+from dream_core.model import IMAGENET, PICTURE, Layer, Model, Origin, Pooling
+from dream_core.networks import Network, load_network
+from dream_core.spec import DreamSpec
+from tests.thin import random_picture, random_weights, thin_model
+
+CPU = torch.device("cpu")
+OTHERS = [way for way in ways_here(CPU) if way != REFERENCE]
+EXACT = [way for way in OTHERS if way.precision == "exact"]
+LAYERS = thin_model().layer_names
+# Relative L2 of a gradient against float64. At 512 × 384 real networks are held to 0.04 (balanced)
+# and 0.4 (fast): narrow layers and small pictures average less out.
+SCATTER = 1e-5  # where no value is near a kink: a few roundings, and Winograd's own
+LIMITS = {"balanced": 0.1, "fast": 0.7}
+FLIPPED = 5e-4  # on real weights, one value at a kink that another order of sums puts beyond it
+
+# Every primitive, its less usual options, two branches that meet with other sizes.
+MIXED = (
+    Layer(name="stem", kind="convolution", inputs=(PICTURE,), channels=4, kernel=(3, 5)),
+    Layer(name="norm", kind="local_response_norm", inputs=("stem",), channels=4, size=3, alpha=2.0),
+    Layer(name="leaky", kind="relu", inputs=("norm",), channels=4, negative_slope=0.25),
+    Layer(
+        name="wide",
+        kind="max_pool",
+        inputs=("leaky",),
+        channels=4,
+        kernel=(3, 3),
+        stride=(2, 2),
+        rounds_up=True,
+    ),
+    Layer(
+        name="narrow",
+        kind="convolution",
+        inputs=("leaky",),
+        channels=4,
+        kernel=(2, 2),
+        stride=(2, 2),
+        groups=2,
+    ),
+    Layer(name="alive", kind="relu", inputs=("narrow",), channels=4),
+    Layer(
+        name="soft",
+        kind="average_pool",
+        inputs=("wide",),
+        channels=4,
+        kernel=(3, 3),
+        padding=(1, 1),
+        counts_padding=False,
+    ),
+    Layer(name="sum", kind="add", inputs=("soft", "alive"), channels=4),
+    Layer(name="both", kind="concatenate", inputs=("wide", "sum", "alive"), channels=12),
+    Layer(
+        name="halved", kind="max_pool", inputs=("both",), channels=12, kernel=(2, 2), stride=(2, 2)
+    ),
+    Layer(
+        name="far",
+        kind="convolution",
+        inputs=("halved",),
+        channels=5,
+        kernel=(1, 3),
+        padding=(0, 2),
+        dilation=(1, 2),
+    ),
+    Layer(name="last", kind="relu", inputs=("far",), channels=5),
+)
+
+
+def network_of(
+    model: Model, dtype: torch.dtype = torch.float32, pooling: Pooling = "max"
+) -> Network:
+    """Load a model with random weights."""
+    return load_network(model, random_weights(model, 19), pooling=pooling, dtype=dtype)
+
+
+def pulled(network: Network, picture: Tensor, layers: Sequence[str]) -> tuple[dict, Tensor]:
+    """Return features, and the gradient that some pull at them has."""
+    features, tape = network.forward(picture.to(network.dtype), layers)
+    pulls = {name: torch.cos(7 * tensor) for name, tensor in features.items()}
+    before = {name: pull.clone() for name, pull in pulls.items()}
+    gradient = tape.backward(pulls)
+    assert all(torch.equal(pulls[name], before[name]) for name in pulls), "it wrote on the pulls"
+    return features, gradient
+
+
+def gradient(network: Network, way: Way, picture: Tensor, **fields: object) -> Tensor:
+    """Return the gradient of a dream at a picture somewhat off its source."""
+    spec = DreamSpec(model="vgg19", pooling=network.pooling, **fields)
+    plan = Plan.make(CPU, network.dtype, way)
+    found, _ = Dream(picture, spec, network=network, plan=plan).gradient(picture * 0.9)
+    return found.double()
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """Return the relative L2 distance."""
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize("way", EXACT, ids=str)
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize("rounds_up", [True, False])
+@pytest.mark.parametrize("size", [(37, 50), (64, 48)])
+def test_in_float64_it_is_the_reference(
+    size: tuple[int, int], rounds_up: bool, pooling: Pooling, way: Way
+) -> None:
+    """Features and gradient, at every layer alone and all together, to 1e-12."""
+    layers = thin_model().layers
+    changed = {"rounds_up": rounds_up}
+    rounded = [layer.model_copy(update=changed) if layer.is_pool else layer for layer in layers]
+    model = thin_model().model_copy(update={"layers": tuple(rounded)})
+    reference = network_of(model, torch.float64, pooling)
+    network, picture = reference.run_by(way), random_picture(3, *size)
+
+    for asked in [*([name] for name in LAYERS), list(LAYERS)]:
+        expected, far = pulled(reference, picture, asked)
+        found, ours = pulled(network, picture, asked)
+
+        assert list(found) == list(expected)
+        assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        assert apart(ours, far) < 1e-12
+
+
+@pytest.mark.parametrize("way", EXACT, ids=str)
+def test_layers_of_every_kind_run_beside_each_other(way: Way) -> None:
+    """What has no fast form runs as the reference does, between the others."""
+    model = Model(
+        name="mixed",
+        title="for tests",
+        layers=MIXED,
+        preprocessing=IMAGENET,
+        default_layer="last",
+        content_layer="last",
+        origin=Origin(kind="file", name="random"),
+    )
+    reference, picture = network_of(model, torch.float64), random_picture(4, 27, 32)
+
+    for asked in [*([name] for name in model.layer_names), list(model.layer_names), []]:
+        expected, far = pulled(reference, picture, asked)
+        found, ours = pulled(reference.run_by(way), picture, asked)
+
+        assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        assert_close(ours, far, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dose", [-1000.0, 0.0, 1000.0])
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize("blocks", [VGG16, VGG19], ids=["vgg16", "vgg19"])
+def test_a_gradient_is_as_near_as_its_precision_says(
+    blocks: Sequence[int], pooling: Pooling, dose: float
+) -> None:
+    """At every layer alone and all together; exact within 2.5 times float32's own scatter."""
+    model = thin_model(blocks)
+    picture = random_picture(1, 45, 37)
+    plain, sharp = (network_of(model, kind, pooling) for kind in (torch.float32, torch.float64))
+
+    deep_enough = [name for name in model.layer_names if (name, pooling) != ("pool5", "avg")]
+    for asked in [*([name] for name in deep_enough), deep_enough]:
+        fields = {"layers": dict.fromkeys(asked, dose), "image_size": 45}
+        expected = gradient(sharp, REFERENCE, picture, **fields)
+        scatter = apart(gradient(plain, REFERENCE, picture, **fields), expected)
+        for way in OTHERS:
+            limit = LIMITS.get(way.precision, max(2.5 * scatter, SCATTER))
+            assert apart(gradient(plain, way, picture, **fields), expected) < limit, (way, asked)
+
+
+@pytest.mark.parametrize("way", OTHERS, ids=str)
+def test_a_dose_of_one_moves_nothing_in_any_way(way: Way) -> None:
+    """Exactly: targets are captured by the way that steps."""
+    picture, network = random_picture(2, 33, 40), network_of(thin_model())
+    spec = DreamSpec(model="vgg19", layers=dict.fromkeys(LAYERS, 1.0), image_size=40)
+
+    dream = Dream(picture, spec, network=network, plan=Plan.make(CPU, torch.float32, way))
+    found, losses = dream.gradient(picture)
+
+    assert not found.any()
+    assert set(losses.values()) == {0.0}
+
+
+@pytest.mark.parametrize("way", OTHERS, ids=str)
+def test_two_looks_have_the_same_bits_in_any_way(way: Way) -> None:
+    """A repeat and a resume rest on this."""
+    network, picture = network_of(thin_model()).run_by(way), random_picture(8, 40, 33)
+
+    once, again = (pulled(network, picture, ["relu2_2", "relu5_1"])[1] for _ in range(2))
+
+    assert torch.equal(once, again)
+
+
+@pytest.mark.parametrize("way", OTHERS, ids=str)
+def test_features_asked_are_untouched_by_the_layers_behind_them(way: Way) -> None:
+    """A ReLU may work in place only where nobody looks at what it reads."""
+    network, picture = network_of(thin_model()).run_by(way), random_picture(2, 17, 23)
+
+    alone, _ = network.forward(picture, ["conv1_2"])
+    together, _ = network.forward(picture, ["conv1_2", "relu1_2", "pool1", "relu3_1"])
+
+    assert together["conv1_2"].min() < 0
+    assert torch.equal(alone["conv1_2"], together["conv1_2"])
+    assert together["conv1_2"].dtype == torch.float32
+
+
+def test_real_weights_stay_within_the_limits() -> None:
+    """VGG-19 as it dreams, at a size that takes no time."""
+    catalogue = Catalogue.load()
+    model, picture = catalogue["vgg19"], random_picture(5, 90, 121)
+    plain, sharp = (
+        load_network(model, catalogue.weights("vgg19"), pooling="max", dtype=kind)
+        for kind in (torch.float32, torch.float64)
+    )
+    layers = {"relu1_1": 1000.0, "relu3_1": -1000.0, "relu5_1": 1000.0}
+    fields = {"layers": layers, "normalize_gradients": True, "image_size": 121}
+
+    expected = gradient(sharp, REFERENCE, picture, **fields)
+
+    scatter = apart(gradient(plain, REFERENCE, picture, **fields), expected)
+    limits = {"exact": max(2.5 * scatter, FLIPPED), "balanced": 0.08, "fast": 0.4}
+    for way in OTHERS:
+        assert apart(gradient(plain, way, picture, **fields), expected) < limits[way.precision], way
