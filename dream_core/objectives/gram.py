@@ -53,10 +53,10 @@ class GramDose:
     def solve(self, statistic: Tensor) -> tuple[Tensor, Pull]:
         """Return the loss and how it pulls: 4 / (C² · N) · (G − dose · G₀) F."""
         excess = statistic / self.elements - self.target
-        weights = excess * (4 / (excess.numel() * self.elements))
+        weights = excess.detach() * (4 / (excess.numel() * self.elements))
 
         def pull(features: Tensor) -> Tensor:
-            flat = features.flatten(2)[0]
+            flat = features.detach().flatten(2)[0]
             # Laid out as the features are, whichever way that is: an executor goes on from there.
             pulled = torch.mm(weights.to(flat.dtype), flat, out=torch.empty_like(flat))
             return pulled.view_as(features)

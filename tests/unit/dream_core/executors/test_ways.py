@@ -1,6 +1,7 @@
 """Every way of running a network, held to the reference in float64."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,8 +15,11 @@ from dream_core.executors import REFERENCE, Plan, Way
 from dream_core.executors.building import ways_here
 from dream_core.model import IMAGENET, PICTURE, Layer, Model, Origin, Pooling
 from dream_core.networks import Network, load_network
+from dream_core.picture import read, working_source
 from dream_core.spec import DreamSpec
 from tests.thin import random_picture, random_weights, thin_model
+
+ROOT = Path(__file__).parents[4]
 
 CPU = torch.device("cpu")
 OTHERS = [way for way in ways_here(CPU) if way != REFERENCE]
@@ -25,7 +29,9 @@ LAYERS = thin_model().layer_names
 # and 0.4 (fast): narrow layers and small pictures average less out.
 SCATTER = 1e-5  # where no value is near a kink: a few roundings, and Winograd's own
 LIMITS = {"balanced": 0.1, "fast": 0.7}
-FLIPPED = 5e-4  # on real weights, one value at a kink that another order of sums puts beyond it
+# On real weights, one value at a kink that another order of sums puts beyond it. A photograph has
+# few: on a picture of flat squares, whose windows tie, Winograd differs by 0.06.
+FLIPPED = 3e-3
 
 # Every primitive, its less usual options, two branches that meet with other sizes.
 MIXED = (
@@ -212,9 +218,11 @@ def test_features_asked_are_untouched_by_the_layers_behind_them(way: Way) -> Non
 
 
 def test_real_weights_stay_within_the_limits() -> None:
-    """VGG-19 as it dreams, at a size that takes no time."""
+    """VGG-19 as it dreams on a photograph, at a size that takes no time."""
     catalogue = Catalogue.load()
-    model, picture = catalogue["vgg19"], random_picture(5, 90, 121)
+    model = catalogue["vgg19"]
+    source, _ = working_source(read(ROOT / "examples" / "coffee.png"), (81, 121), "lanczos")
+    picture = torch.as_tensor(source)
     plain, sharp = (
         load_network(model, catalogue.weights("vgg19"), pooling="max", dtype=kind)
         for kind in (torch.float32, torch.float64)
@@ -225,6 +233,6 @@ def test_real_weights_stay_within_the_limits() -> None:
     expected = gradient(sharp, REFERENCE, picture, **fields)
 
     scatter = apart(gradient(plain, REFERENCE, picture, **fields), expected)
-    limits = {"exact": max(2.5 * scatter, FLIPPED), "balanced": 0.08, "fast": 0.4}
+    limits = {"exact": max(2.5 * scatter, FLIPPED), "balanced": 0.04, "fast": 0.4}
     for way in OTHERS:
         assert apart(gradient(plain, way, picture, **fields), expected) < limits[way.precision], way
