@@ -34,14 +34,21 @@ def runnable(language: str) -> dict[str, list[Block]]:
 SHELL, PYTHON = runnable("sh"), runnable("python")
 
 
+def as_delivered(models: Path) -> dict[str, str]:
+    """Return the environment without a setting of ours: dreams run by whatever pays here."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DREAM_")}
+    return {**kept, "DREAM_MODEL_DIR": str(models)}
+
+
 @pytest.fixture(scope="module")
 def url(real_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the address of a service as it is delivered, with VGG-19."""
     home = tmp_path_factory.mktemp("stack")
     with pytest.MonkeyPatch.context() as patch, (home / "log").open("w") as lines:
-        for name in [name for name in os.environ if name.startswith("DREAM_")]:
+        for name in os.environ.keys() - as_delivered(real_models).keys():
             patch.delenv(name)
         patch.setenv("DREAM_MODEL_DIR", str(real_models))
+        patch.setenv("DREAM_PROBE_FILE", str(home / "probe.json"))
         patch.setenv("PYTHONPATH", str(ROOT))
         settings = load(data_dir=home / "data", port=0, workers=1, device="cpu")
         with stack(settings, Log(lines)) as up:
@@ -75,16 +82,17 @@ def place(tmp_path: Path) -> Path:
 @pytest.mark.weights
 @pytest.mark.parametrize("page", SHELL)
 def test_a_page_of_commands_does_what_it_says(
-    page: str, url: str, finished: str, place: Path
+    page: str, url: str, finished: str, place: Path, real_models: Path
 ) -> None:
     """One reader, one shell, from the first block to the last, and none of them fails."""
     script = "\n".join(block.text for block in SHELL[page]).replace(ADDRESS, url)
     script = re.sub(r"\bID\b", finished, script)
     environment = {
-        **os.environ,
+        **as_delivered(real_models),
         "PATH": f"{place / '.venv' / 'bin'}:{os.environ['PATH']}",
         "DREAM_URL": url,
         "CURL_HOME": str(place),
+        "DREAM_PROBE_FILE": str(place / "probe.json"),
     }
 
     done = subprocess.run(

@@ -31,6 +31,7 @@ TITLES = ("fault", "trials", "lost", "doubled", "differing bytes", "slowest reco
 
 
 def table(figures: Iterable[Figures]) -> str:
-    """Return the figures as a Markdown table."""
-    rows = [TITLES, tuple("---" for _ in TITLES), *(each.cells for each in figures)]
+    """Return the figures as a Markdown table, by the number that each fault begins with."""
+    ordered = sorted(figures, key=lambda each: int(each.fault.split()[0]))
+    rows = [TITLES, tuple("---" for _ in TITLES), *(each.cells for each in ordered)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
