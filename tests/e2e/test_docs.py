@@ -80,6 +80,7 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.mark.weights
+@pytest.mark.timeout(900)  # a page of real dreams, on cores that may be busy
 @pytest.mark.parametrize("page", SHELL)
 def test_a_page_of_commands_does_what_it_says(
     page: str, url: str, finished: str, place: Path, real_models: Path
@@ -108,6 +109,7 @@ def test_a_page_of_commands_does_what_it_says(
 
 
 @pytest.mark.weights
+@pytest.mark.timeout(900)  # a page of real dreams, on cores that may be busy
 @pytest.mark.parametrize("page", PYTHON)
 def test_a_page_of_python_does_what_it_says(page: str, place: Path) -> None:
     """Warnings are errors here too."""
