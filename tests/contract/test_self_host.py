@@ -10,6 +10,7 @@ from platform import machine
 
 import pytest
 
+from jobs.exits import BAD_SETUP
 from jobs.settings import Settings
 from rehearsal.__main__ import NOT_EXERCISED
 from rehearsal.compose import ROOT, binary
@@ -78,6 +79,11 @@ def test_the_commands_that_make_a_key_make_one(tmp_path: Path) -> None:
     assert key.get_secret_value() == shown
     assert (made.parent.stat().st_mode & 0o777, made.stat().st_mode & 0o777) == (0o700, 0o644)
     assert f"DREAM_API_KEY_FILE=./{made.relative_to(tmp_path)}" in SETTINGS
+
+
+def test_a_door_that_refuses_to_open_ends_with_the_status_of_the_page() -> None:
+    """Who writes a unit or a script around it goes by that number."""
+    assert set(re.findall(r"exit status (\d+)", PAGE)) == {str(BAD_SETUP)}
 
 
 def test_every_make_target_of_the_page_exists() -> None:
