@@ -174,7 +174,9 @@ def _port(settings: Settings) -> Iterator[Finding]:
 
 def _taken(url: str, taken: PortTaken) -> Finding:
     try:
-        ours = httpx.get(f"{url}/", timeout=2).json().get("name") == "torch-inception"
+        ours = (
+            httpx.get(f"{url}/", timeout=2, trust_env=False).json().get("name") == "torch-inception"
+        )
     except (httpx.HTTPError, ValueError, AttributeError):
         ours = False
     if ours:

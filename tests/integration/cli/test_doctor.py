@@ -6,6 +6,8 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,18 @@ sys.modules["torch"] = None
 from cli.main import run
 sys.exit(run(["doctor"]))
 """
+
+
+class Home(BaseHTTPRequestHandler):
+    """What our API says of itself at its root."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"name": "torch-inception"}')
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -225,6 +239,21 @@ def test_a_port_that_somebody_has_is_named(
         output = said(capsys)
 
     assert "stop it, or set DREAM_PORT" in output
+
+
+def test_a_port_that_our_service_has_is_fine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is asked itself, whatever proxy the environment names."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Home) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        monkeypatch.setenv(f"{PREFIX}PORT", str(service.server_address[1]))
+        output = said(capsys)
+        service.shutdown()
+
+    assert "ok  port     the service answers at http://127.0.0.1:" in output
 
 
 def test_it_says_what_was_measured_and_what_auto_is_here(
