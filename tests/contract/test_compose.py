@@ -178,6 +178,29 @@ def test_the_command_of_redis_starts_one_that_is_set_up_so(password: str, tmp_pa
     assert server.returncode == 0
 
 
+@pytest.mark.parametrize(("password", "sent"), [("", "none"), ("s3 cret", "s3 cret")])
+@pytest.mark.parametrize(("answer", "status"), [("PONG", 0), ("NOAUTH", 1)])
+def test_the_health_command_of_redis_sends_a_password_where_there_is_one(
+    password: str, sent: str, answer: str, status: int, tmp_path: Path
+) -> None:
+    """Run as it stands, on a client of this test that says what it was given."""
+    (command,) = parse()["services"]["redis"]["healthcheck"]["test"][1:]
+    client = tmp_path / "valkey-cli"
+    client.write_text(f'#!/bin/sh\necho "${{REDISCLI_AUTH-none}}" >&2\necho {answer}\n')
+    client.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.defpath}", "DREAM_REDIS_PASSWORD": password}
+
+    asked = subprocess.run(
+        ["sh", "-c", command.replace("$$", "$")],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (asked.stderr, asked.returncode) == (f"{sent}\n", status)
+
+
 def test_redis_is_reached_from_inside_only(parsed: dict[str, Any]) -> None:
     """It is published nowhere, and its only network leads nowhere."""
     redis = parsed["services"]["redis"]
