@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import redis
 
@@ -15,12 +15,11 @@ from jobs.connection import PROBE, connect
 from jobs.ledger import Ledger
 from jobs.presence import Presence
 from jobs.scripts import check_takes_writes, translated
-from jobs.settings import Settings
+from jobs.settings import NO_MODEL, Settings
 from jobs.store import Store
 from jobs.wiring import open_ledger
 
 Check = tuple[bool, str]  # whether it is as it should be, and a sentence either way
-NO_MODEL: Final = "none"  # DREAM_PRELOAD: no worker has weights before its first job
 
 
 @dataclass(frozen=True)

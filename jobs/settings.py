@@ -14,6 +14,7 @@ from jobs import door
 from jobs.errors import BadSetting
 
 PREFIX = "DREAM_"
+NO_MODEL = "none"  # DREAM_PRELOAD: no worker has weights before its first job
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?) ?(m|min|minutes?|h|hours?|d|days?|w|weeks?)")

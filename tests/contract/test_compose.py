@@ -1,5 +1,6 @@
 """What the compose files promise, in the words of Compose's own parser."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,7 +9,10 @@ from platform import machine
 from typing import Any
 
 import pytest
+import redis
 
+from jobs.valkey import binary as valkey
+from jobs.valkey import wait_until_up
 from rehearsal.compose import ON_CPU, ON_GPU, ROOT, parse
 
 pytestmark = pytest.mark.skipif(
@@ -149,6 +153,52 @@ def test_redis_gets_the_signal_to_stop(parsed: dict[str, Any]) -> None:
 
     assert command.startswith("exec valkey-server ")
     assert "| exec" not in command
+
+
+@pytest.mark.parametrize("password", ["", "s3cret"])
+def test_the_command_of_redis_starts_one_that_is_set_up_so(password: str, tmp_path: Path) -> None:
+    """Run as it stands, on a socket and a folder of this test; without a password it asks none."""
+    (command,) = parse()["services"]["redis"]["command"][2:]
+    socket = tmp_path / "socket"
+    ours = command.replace("$$", "$").replace("/data", f"{tmp_path} --port 0 --unixsocket {socket}")
+    (tmp_path / "valkey-server").symlink_to(valkey())
+    env = {"PATH": f"{tmp_path}:{os.defpath}", "DREAM_REDIS_PASSWORD": password}
+    client = redis.Redis(unix_socket_path=str(socket), password=password or None)
+
+    with subprocess.Popen(["sh", "-c", ours], env=env, stdout=subprocess.DEVNULL) as server:
+        try:
+            wait_until_up(client)
+            found: Any = client.config_get("append*", "save", "maxmemory*", "requirepass")
+        finally:
+            server.terminate()
+
+    assert found["requirepass"] == password
+    assert (found["appendonly"], found["appendfsync"], found["save"]) == ("yes", "everysec", "")
+    assert (found["maxmemory"], found["maxmemory-policy"]) == (str(512 * 2**20), "noeviction")
+    assert server.returncode == 0
+
+
+@pytest.mark.parametrize(("password", "sent"), [("", "none"), ("s3 cret", "s3 cret")])
+@pytest.mark.parametrize(("answer", "status"), [("PONG", 0), ("NOAUTH", 1)])
+def test_the_health_command_of_redis_sends_a_password_where_there_is_one(
+    password: str, sent: str, answer: str, status: int, tmp_path: Path
+) -> None:
+    """Run as it stands, on a client of this test that says what it was given."""
+    (command,) = parse()["services"]["redis"]["healthcheck"]["test"][1:]
+    client = tmp_path / "valkey-cli"
+    client.write_text(f'#!/bin/sh\necho "${{REDISCLI_AUTH-none}}" >&2\necho {answer}\n')
+    client.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.defpath}", "DREAM_REDIS_PASSWORD": password}
+
+    asked = subprocess.run(
+        ["sh", "-c", command.replace("$$", "$")],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (asked.stderr, asked.returncode) == (f"{sent}\n", status)
 
 
 def test_redis_is_reached_from_inside_only(parsed: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from platform import machine
 
 import pytest
 
+from jobs.exits import BAD_SETUP
 from jobs.settings import Settings
 from rehearsal.__main__ import NOT_EXERCISED
 from rehearsal.compose import ROOT, binary
@@ -78,6 +79,30 @@ def test_the_commands_that_make_a_key_make_one(tmp_path: Path) -> None:
     assert key.get_secret_value() == shown
     assert (made.parent.stat().st_mode & 0o777, made.stat().st_mode & 0o777) == (0o700, 0o644)
     assert f"DREAM_API_KEY_FILE=./{made.relative_to(tmp_path)}" in SETTINGS
+
+
+def test_a_door_that_refuses_to_open_ends_with_the_status_of_the_page() -> None:
+    """Who writes a unit or a script around it goes by that number."""
+    assert set(re.findall(r"exit status (\d+)", PAGE)) == {str(BAD_SETUP)}
+
+
+@pytest.mark.parametrize("line", [line for line in COMPOSE if " exec api " in line])
+def test_what_is_typed_in_the_apis_container_needs_no_torch(line: str) -> None:
+    """Its image has none. Nobody answers here, and that is what `dream` says."""
+    words = line.split(" exec api dream ")[1].split()
+    program = (
+        f"import sys; sys.modules['torch'] = None\nfrom cli.main import run\nsys.exit(run({words}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        env={"PYTHONPATH": str(ROOT), "DREAM_URL": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert re.fullmatch(r"dream: .*http://127\.0\.0\.1:1.*\n", done.stderr)
+    assert done.returncode == 1
 
 
 def test_every_make_target_of_the_page_exists() -> None:

@@ -22,6 +22,8 @@ def test_a_room_that_is_up_is_healthy_and_one_without_redis_is_not(
         return subprocess.run(command, env=env, text=True, capture_output=True, check=False)
 
     eventually(lambda: check().returncode == 0, f"{name} is healthy")
+    # Docker hands a host's proxy to every container; this is asked of ourselves.
+    assert check(http_proxy="http://127.0.0.1:1", no_proxy="").stderr == ""
     away = check(DREAM_REDIS_URL="redis://127.0.0.1:1/0")
     assert away.returncode == 1
     assert len(away.stderr.splitlines()) == 1

@@ -1,8 +1,13 @@
 """`dream doctor` on real parts: what is broken is named, with the way out and an exit status."""
 
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,26 @@ from dream_core.native import library
 from jobs.connection import connect
 from jobs.settings import PREFIX, Settings
 from jobs.valkey import socket_url
+
+ROOT = Path(__file__).parents[3]
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+from cli.main import run
+sys.exit(run(["doctor"]))
+"""
+
+
+class Home(BaseHTTPRequestHandler):
+    """What our API says of itself at its root."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"name": "torch-inception"}')
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -125,12 +150,69 @@ def test_missing_and_broken_weights_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both come right by a pull, and the line says so."""
-    assert "none are here" in said(capsys)
+    assert "vgg19 is not here, and DREAM_PRELOAD names it" in said(capsys)
 
     (tmp_path / "models" / "vgg19" / "weights.safetensors").write_bytes(b"half of it")
     (tmp_path / "models" / "vgg19" / "weights.sha256").write_text("0" * 64)
 
     assert "run `dream models pull vgg19`" in said(capsys)
+
+
+def test_the_weights_that_a_worker_would_begin_with_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The pull it names is of the deployer's model, and a model that isn't one is said."""
+    monkeypatch.setenv(f"{PREFIX}PRELOAD", "vgg16")
+    other = said(capsys)
+    monkeypatch.setenv(f"{PREFIX}PRELOAD", "vgg99")
+    unknown = said(capsys)
+
+    assert "run `dream models pull vgg16`" in other
+    assert "!!  weights  there is no model 'vgg99'; did you mean vgg19" in unknown
+    assert "name another in DREAM_PRELOAD" in unknown
+
+
+@pytest.mark.parametrize(("name", "value"), [("HOST", "0.0.0.0"), ("API_KEY", "short")])
+def test_a_door_that_would_not_open_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    """An API with these settings ends with one sentence; it is the same here."""
+    assert "ok  door     open, to this machine alone" in said(capsys)
+
+    monkeypatch.setenv(PREFIX + name, value)
+
+    assert f"!!  door     {PREFIX}{name} is '" in said(capsys)
+
+
+def test_a_redis_that_wants_another_password_is_named(
+    server: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It runs and need not be started; no password is shown."""
+    client = connect(server)
+    client.config_set("requirepass", "swordfish")
+    try:
+        output = said(capsys)
+    finally:
+        client.config_set("requirepass", "")
+
+    assert "set DREAM_REDIS_PASSWORD to the one it was started with" in output
+    assert "swordfish" not in output
+
+
+def test_a_machine_without_torch_is_looked_at_to_the_end() -> None:
+    """As in the API's container: torch is named, and so is all that can be seen without it."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", WITHOUT_TORCH],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "!!  torch    can't be imported: " in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("ok  clock")
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_a_kernel_that_was_not_built_is_said_and_breaks_nothing(
@@ -157,6 +239,21 @@ def test_a_port_that_somebody_has_is_named(
         output = said(capsys)
 
     assert "stop it, or set DREAM_PORT" in output
+
+
+def test_a_port_that_our_service_has_is_fine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is asked itself, whatever proxy the environment names."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Home) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        monkeypatch.setenv(f"{PREFIX}PORT", str(service.server_address[1]))
+        output = said(capsys)
+        service.shutdown()
+
+    assert "ok  port     the service answers at http://127.0.0.1:" in output
 
 
 def test_it_says_what_was_measured_and_what_auto_is_here(
