@@ -9,6 +9,7 @@ import pytest
 from cli import client
 from cli.main import run
 from cli.remote import watch
+from jobs.exits import BAD_SETUP
 
 Serving = Callable[[dict[str, list[httpx.Response]]], list[httpx.Request]]
 Document = Callable[..., httpx.Response]
@@ -339,7 +340,7 @@ def test_a_key_that_is_none_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsy
     """Nothing is asked with half a key, and it isn't repeated."""
     monkeypatch.setenv("DREAM_API_KEY", "swordfish")
 
-    assert run(["ls"]) == 1
+    assert run(["ls"]) == BAD_SETUP
 
     said = capsys.readouterr().err
     assert said.startswith("dream: DREAM_API_KEY is '…': the key has 9 characters")
