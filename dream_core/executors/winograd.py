@@ -14,12 +14,17 @@ MOST_PLANES = 4  # channels up to which the kernel has a form of its own for a p
 
 
 class WinogradConvolutions:
-    """3 × 3 convolutions on a CPU, float32 in and out, with what is behind them fused in."""
+    """3 × 3 convolutions on a CPU, with what is behind them fused in.
+
+    What is multiplied in 16 bit is also kept in 16 bit in between, where the kernel reads it so.
+    """
 
     def __init__(self, weights: Mapping[str, Tensor], operands: native.Operands) -> None:
         """Multiply numbers of that kind; sums are float32."""
         self._weights = weights
         self._operands = operands
+        self._half = operands == "bfloat16" and native.halves()
+        self._dtype = torch.bfloat16 if self._half else torch.float32
 
     def takes(self, chain: Chain) -> bool:
         """Whether it is 3 × 3 without stride, and what its bits would say is what a way back asks.
@@ -43,7 +48,7 @@ class WinogradConvolutions:
         if chain.rectified:
             alive = native.new_alive(layer.channels, *features.shape[2:])
         threads = torch.get_num_threads()
-        if _eats_a_picture(chain, features.shape):
+        if self._eats_a_picture(chain, features.shape):
             out = native.convolve_picture(
                 features.contiguous(),
                 weight,
@@ -54,7 +59,7 @@ class WinogradConvolutions:
             )
             return out, alive
         out = native.convolve(
-            features.to(torch.float32, memory_format=torch.channels_last),
+            features.to(self._dtype, memory_format=torch.channels_last),
             weight,
             bias,
             rectify=chain.rectified,
@@ -72,9 +77,9 @@ class WinogradConvolutions:
         """See `Convolutions`."""
         pool = chain.pool
         weight = self._weights[f"{chain.first.name}.weight"]
-        gradient = gradient.to(torch.float32, memory_format=torch.channels_last)
+        gradient = gradient.to(self._dtype, memory_format=torch.channels_last)
         threads = torch.get_num_threads()
-        if _eats_a_picture(chain, seen):
+        if self._eats_a_picture(chain, seen):
             return native.pull_back_to_picture(gradient, weight, alive=alive, threads=threads)
         return native.pull_back(
             gradient,
@@ -87,9 +92,10 @@ class WinogradConvolutions:
             operands=self._operands,
         )
 
-
-def _eats_a_picture(chain: Chain, seen: torch.Size) -> bool:
-    return chain.inputs == (PICTURE,) and seen[1] <= MOST_PLANES and chain.pool is None
+    def _eats_a_picture(self, chain: Chain, seen: torch.Size) -> bool:
+        """Whether the form for planes is the one to take: it's float32, and AMX is faster."""
+        few = chain.inputs == (PICTURE,) and seen[1] <= MOST_PLANES and chain.pool is None
+        return few and not self._half
 
 
 def _kind(pool: Layer | None) -> Literal["max", "avg"] | None:

@@ -8,13 +8,14 @@ from dream_core.native.convolution import (
     pull_back_to_picture,
     unpack,
 )
-from dream_core.native.library import Operands, available, paths, reason
+from dream_core.native.library import Operands, available, halves, paths, reason
 
 __all__ = [
     "Operands",
     "available",
     "convolve",
     "convolve_picture",
+    "halves",
     "new_alive",
     "paths",
     "pull_back",

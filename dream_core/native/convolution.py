@@ -7,7 +7,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dream_core.native.library import PATHS, Call, Operands, function, parallel, paths, reason
+from dream_core.native.library import (
+    PATHS,
+    READ_HALF,
+    Call,
+    Operands,
+    function,
+    parallel,
+    paths,
+    reason,
+)
 
 Pool = Literal["max", "avg"] | None
 
@@ -49,7 +58,7 @@ def convolve(
     """Convolve, add the bias, rectify and pool in one pass.
 
     Args:
-        features: (1, C, H, W) float32, channels last in memory.
+        features: (1, C, H, W) float32, channels last in memory; bfloat16 where `native.halves()`.
         weight: (K, C, 3, 3) float32, contiguous: torch's own form, nothing is kept of it.
         bias: (K,) or None.
         rectify: False leaves the convolution's own values; not before a pool.
@@ -62,14 +71,14 @@ def convolve(
         path: one of `paths(operands)`; the best where None.
 
     Returns:
-        (1, K, h, w) float32, channels last.
+        (1, K, h, w) as the features are: their dtype, channels last.
     """
     _, channels, height, width = features.shape
     outputs = weight.shape[0]
     _check(features, weight, (outputs, channels), alive, (outputs, height, width))
     if pool and not rectify:
         raise ValueError("a pool follows the ReLU: leave rectify on, or pool elsewhere")
-    out = _room(out, outputs, *_after(pool, rounds_up, height, width))
+    out = _room(out, features.dtype, outputs, *_after(pool, rounds_up, height, width))
     call = _call(
         features,
         weight,
@@ -119,7 +128,7 @@ def pull_back(
         raise ValueError(f"a gradient of {tuple(gradient.shape)} doesn't fit {size} under {pool}")
     if pool == "max" and alive is None:
         raise ValueError("a max pool can't be pulled back without the bits of its choices")
-    out = _room(out, channels, *size)
+    out = _room(out, gradient.dtype, channels, *size)
     call = _call(
         gradient, weight, out, alive=alive, size=size, channels=(outputs, channels), threads=threads
     )
@@ -143,7 +152,7 @@ def convolve_picture(
     _, channels, height, width = picture.shape
     outputs = weight.shape[0]
     _check(None, weight, (outputs, channels), alive, (outputs, height, width))
-    out = _room(out, outputs, height, width)
+    out = _room(out, torch.float32, outputs, height, width)
     planes = picture.contiguous()
     call = _call(
         planes,
@@ -196,19 +205,19 @@ def _after(pool: Pool, rounds_up: bool, height: int, width: int) -> tuple[int, i
     return (height + rounds_up) // 2, (width + rounds_up) // 2
 
 
-def _room(out: Tensor | None, channels: int, height: int, width: int) -> Tensor:
+def _room(out: Tensor | None, dtype: torch.dtype, channels: int, height: int, width: int) -> Tensor:
     """Return `out` if it fits, a new tensor where there is none: (1, C, H, W), channels last."""
     if not height or not width:
         raise ValueError("nothing is left of so small a picture behind this pool")
     if out is None:
-        return torch.empty(1, height, width, channels).permute(0, 3, 1, 2)
-    if out.shape != (1, channels, height, width) or not _is_channels_last(out):
-        raise ValueError(f"out must be {(1, channels, height, width)} float32, channels last")
+        return torch.empty(1, height, width, channels, dtype=dtype).permute(0, 3, 1, 2)
+    if out.shape != (1, channels, height, width) or not _is_channels_last(out, dtype):
+        raise ValueError(f"out must be {(1, channels, height, width)} {dtype}, channels last")
     return out
 
 
-def _is_channels_last(tensor: Tensor) -> bool:
-    return tensor.dtype == torch.float32 and tensor.permute(0, 2, 3, 1).is_contiguous()
+def _is_channels_last(tensor: Tensor, dtype: torch.dtype) -> bool:
+    return tensor.dtype == dtype and tensor.permute(0, 2, 3, 1).is_contiguous()
 
 
 def _check(
@@ -218,7 +227,11 @@ def _check(
     alive: Tensor | None,
     behind: tuple[int, int, int],
 ) -> None:
-    if given is not None and not (given.shape[0] == 1 and _is_channels_last(given)):
+    if given is not None and not (
+        given.shape[0] == 1
+        and given.dtype in (torch.float32, torch.bfloat16)
+        and _is_channels_last(given, given.dtype)
+    ):
         raise ValueError("the kernel reads one float32 picture, channels last in memory")
     if weight.shape != (*channels, 3, 3) or weight.dtype != torch.float32:
         raise ValueError(f"weights of {tuple(weight.shape)} don't fit {(*channels, 3, 3)} float32")
@@ -266,10 +279,13 @@ def _call(
         inputs=channels[0],
         outputs=channels[1],
         threads=threads,
+        half=read.dtype == torch.bfloat16,
     )
 
 
 def _run(name: str, sizing: str, call: Call, path: str) -> None:
+    if call.half and path not in READ_HALF:
+        raise ValueError(f"the path {path} reads and writes float32 only")
     number, pointer = PATHS.index(path), ctypes.byref(call)
     call.scratch = _scratch(function(sizing)(number, pointer))
     function(name)(number, pointer)

@@ -17,12 +17,12 @@ BEST_FIRST: dict[Operands, tuple[str, ...]] = {
     "float32": ("avx512", "avx2", "portable"),
     "bfloat16": ("amx", "avx512_bf16"),
 }
-
+READ_HALF = ("amx",)  # what they read and write may be bfloat16 itself, no wider than its operands
 
 ADDRESSES = ("input", "weight", "bias", "output", "alive", "scratch", "parallel")
 NUMBERS = (
     *("height", "width", "inputs", "outputs"),
-    *("back", "rectify", "pool", "rounds_up", "threads"),
+    *("back", "rectify", "pool", "rounds_up", "threads", "half"),
 )
 
 
@@ -60,6 +60,11 @@ def paths(operands: Operands = "float32") -> tuple[str, ...]:
         return ()
     supports = library().dream_supports
     return tuple(path for path in BEST_FIRST[operands] if supports(PATHS.index(path)))
+
+
+def halves() -> bool:
+    """Return whether the best path for bfloat16 also reads and writes it."""
+    return paths("bfloat16")[:1] == READ_HALF
 
 
 @cache

@@ -14,8 +14,7 @@ INLINE V read(const Call& call, int64_t y, int64_t x, int64_t channel, int64_t l
     if (!inside || lanes <= 0) return V{};
   }
   const int64_t place = (y >> POOLED) * wide + (x >> POOLED);
-  const float* at = call.input + place * call.inputs + channel;
-  V value = CAREFUL ? load_some(at, lanes) : load(at);
+  V value = fetch<CAREFUL>(call, place * call.inputs + channel, lanes);
   if (READING == FROM_AVERAGE) {
     const bool alone_y = CAREFUL && (y | 1) >= call.height;  // the window hangs over the edge
     const bool alone_x = CAREFUL && (x | 1) >= call.width;
@@ -36,11 +35,7 @@ INLINE void write(const Call& call, int64_t y, int64_t x, int64_t channel, V val
     store_bits(call.alive + place * ((call.outputs + 7) / 8) + channel / 8, where(value > 0),
                lanes);
   if (call.rectify) value = rectified(value);
-  float* to = call.output + place * call.outputs + channel;
-  if (lanes == LANES)
-    store(to, value);
-  else
-    std::memcpy(to, &value, lanes * sizeof(float));
+  deposit(call, place * call.outputs + channel, lanes, value);
 }
 
 // Pool the window at (y, x), both even, of a tile's rectified values.
@@ -76,9 +71,6 @@ INLINE void write_pooled(const Call& call, int64_t y, int64_t x, int64_t channel
   }
   if (y / 2 >= pooled(call, call.height) || x / 2 >= pooled(call, call.width)) return;
   if (call.pool == MAX_POOL) result = rectified(result);
-  float* at = call.output + ((y / 2) * pooled(call, call.width) + x / 2) * call.outputs + channel;
-  if (lanes == LANES)
-    store(at, result);
-  else
-    std::memcpy(at, &result, lanes * sizeof(float));
+  const int64_t window = (y / 2) * pooled(call, call.width) + x / 2;
+  deposit(call, window * call.outputs + channel, lanes, result);
 }

@@ -62,6 +62,7 @@ INLINE void store_bits(uint8_t* at, unsigned bits, int64_t lanes) {
 
 #if LEVEL >= 4
 INLINE __m256i halved(V x) { return __m256i(_mm512_cvtneps_pbh(__m512(x))); }
+INLINE V whole(__m256i x) { return V(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
 
 // Each float of what is multiplied holds a pair: even channels in its lower half, odd ones above.
 INLINE void put_pair(float* at, V even, V odd) {
@@ -78,4 +79,31 @@ INLINE void put(float* at, int64_t group, V x) {
 #else
   store(at + group * LANES, x);
 #endif
+}
+
+// ---- what a call reads and writes: `lanes` of its values from the `at`-th on, all if not CAREFUL
+
+template <bool CAREFUL>
+INLINE V fetch(const Call& call, int64_t at, int64_t lanes) {
+#if LEVEL == 5
+  if (call.half) {
+    const uint16_t* from = reinterpret_cast<const uint16_t*>(call.input) + at;
+    if (CAREFUL) return whole(_mm256_maskz_loadu_epi16(__mmask16((1u << lanes) - 1), from));
+    return whole(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  }
+#endif
+  return CAREFUL ? load_some(call.input + at, lanes) : load(call.input + at);
+}
+
+INLINE void deposit(const Call& call, int64_t at, int64_t lanes, V x) {
+#if LEVEL == 5
+  if (call.half) {
+    uint16_t* to = reinterpret_cast<uint16_t*>(call.output) + at;
+    return _mm256_mask_storeu_epi16(to, __mmask16((1u << lanes) - 1), halved(x));
+  }
+#endif
+  if (lanes == LANES)
+    store(call.output + at, x);
+  else
+    std::memcpy(call.output + at, &x, lanes * sizeof(float));
 }

@@ -1,4 +1,4 @@
-// 3 × 3 convolutions, stride 1, zero padding 1, of float32 in NHWC, and the way back to what they
+// 3 × 3 convolutions, stride 1, zero padding 1, of float32 in NHWC (on AMX of bfloat16 too), and the way back to what they
 // read, with bias, ReLU, pool and one bit for each output ("alive") in the same pass: by Winograd's
 // F(4 × 4, 3 × 3) at the points 0, ±5/8, ±3/2, ∞; on AMX by plain sums; the first layer too.
 // convolution.py says what each argument means.
@@ -48,6 +48,7 @@ struct Call {
   Parallel parallel;     // or null
   int64_t height, width, inputs, outputs;
   int64_t back, rectify, pool, rounds_up, threads;
+  int64_t half;          // input and output are bfloat16: on AMX only, and not in planes
 };
 
 namespace {

@@ -60,6 +60,20 @@ static float plain_pooled(const Call& call, int64_t y, int64_t x, int64_t channe
   return call.pool == MAX_POOL ? best : sum / count;
 }
 
+// bfloat16 is the upper half of a float.
+static std::vector<uint16_t> upper(const std::vector<float>& values) {
+  std::vector<uint16_t> halves(values.size());
+  for (size_t i = 0; i < values.size(); i++)
+    std::memcpy(&halves[i], reinterpret_cast<const char*>(&values[i]) + 2, 2);
+  return halves;
+}
+static void widen(const std::vector<uint16_t>& halves, float* values) {
+  for (size_t i = 0; i < halves.size(); i++) {
+    const uint32_t bits = uint32_t(halves[i]) << 16;
+    std::memcpy(values + i, &bits, 4);
+  }
+}
+
 static int wrong = 0;
 
 static void compare(const Call& call, int path, int64_t high, int64_t wide, bool planes) {
@@ -83,7 +97,7 @@ static void compare(const Call& call, int path, int64_t high, int64_t wide, bool
 
 // One layer there and back.
 static void check(int path, int64_t height, int64_t width, int64_t channels, int64_t outputs,
-                  int64_t pool, int64_t rounds_up, bool planes) {
+                  int64_t pool, int64_t rounds_up, bool planes, bool half = false) {
   Call call = {};
   call.height = height, call.width = width, call.inputs = channels, call.outputs = outputs;
   call.rectify = 1, call.pool = pool, call.rounds_up = rounds_up, call.threads = 3;
@@ -103,16 +117,24 @@ static void check(int path, int64_t height, int64_t width, int64_t channels, int
     }
     call.input = back ? gradient.data() : input.data();
     call.output = back ? pulled.data() : output.data();
+    Call given = call;
+    auto read = upper(back ? gradient : input), written = upper(back ? pulled : output);
+    if (half) {
+      given.half = 1;
+      given.input = reinterpret_cast<const float*>(read.data());
+      given.output = reinterpret_cast<float*>(written.data());
+    }
     const int64_t bytes =
-        planes ? dream_picture_scratch_bytes(path, &call) : dream_scratch_bytes(path, &call);
-    call.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
+        planes ? dream_picture_scratch_bytes(path, &given) : dream_scratch_bytes(path, &given);
+    given.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
     if (!planes)
-      dream_convolve(path, &call);
+      dream_convolve(path, &given);
     else if (back)
-      dream_pull_back_to_picture(path, &call);
+      dream_pull_back_to_picture(path, &given);
     else
-      dream_convolve_picture(path, &call);
-    std::free(call.scratch);
+      dream_convolve_picture(path, &given);
+    std::free(given.scratch);
+    if (half) widen(written, call.output);
     compare(call, planes ? std::min(path, 2) : path, back ? height : high, back ? width : wide,
             planes);
   }
@@ -126,7 +148,9 @@ int main() {
     for (const auto& shape : shapes)
       for (int64_t pool = 0; pool < 3; pool++)
         for (int64_t rounds_up = 0; rounds_up < 2; rounds_up++)
-          check(path, shape[0], shape[1], shape[2], shape[3], pool, rounds_up, false);
+          for (const bool half : {false, true})
+            if (!half || path == 4)
+              check(path, shape[0], shape[1], shape[2], shape[3], pool, rounds_up, false, half);
     for (int64_t channels = 1; channels <= 4; channels++)
       check(path, 37, 19, channels, 21, 0, 0, true);
     check(path, 1, 1, 3, 64, 0, 0, true);

@@ -111,6 +111,40 @@ def test_it_agrees_with_torch_in_float64_both_ways(
         assert error(pulled, expected) < LIMITS[path]
 
 
+@pytest.mark.skipif(not native.halves(), reason="no path of this CPU reads 16 bit")
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_16_bit_in_and_out_only_round_what_float32_gives(shape: tuple[int, int, int, int]) -> None:
+    """The same sums and bits as of the same values in float32, rounded where they are written."""
+    height, width, channels, outputs = shape
+    features = uniform(1, 1, channels, height, width).bfloat16()
+    weight, bias = uniform(2, outputs, channels, 3, 3).contiguous(), uniform(3, outputs)
+    size = (height, width)
+    for pool, rounds_up in POOLS:
+        if pool and not rounds_up and min(size) < 2:
+            continue
+        how = {"pool": pool, "rounds_up": rounds_up, "threads": 2, "operands": "bfloat16"}
+        alive, wide_alive = (native.new_alive(outputs, *size) for _ in range(2))
+
+        found = native.convolve(features, weight, bias, alive=alive, **how)
+        gradient = uniform(4, *found.shape).bfloat16()
+        pulled = native.pull_back(gradient, weight, alive=alive, size=size, **how)
+
+        wide = native.convolve(features.float(), weight, bias, alive=wide_alive, **how)
+        wide_pulled = native.pull_back(gradient.float(), weight, alive=alive, size=size, **how)
+        assert torch.equal(found, wide.bfloat16())
+        assert torch.equal(alive, wide_alive)
+        assert torch.equal(pulled, wide_pulled.bfloat16())
+
+
+def test_a_path_that_reads_float32_only_refuses_16_bit() -> None:
+    """It would take pairs of values for one each."""
+    features = uniform(1, 1, 16, 4, 4).bfloat16()
+    weight = uniform(2, 16, 16, 3, 3).contiguous()
+
+    with pytest.raises(ValueError, match="float32 only"):
+        native.convolve(features, weight, None, threads=1)
+
+
 def test_a_large_layer_is_done_in_rounds() -> None:
     """Filters that fit no cache stay with a thread while it meets the tiles, 384 at a time."""
     features = uniform(1, 1, 256, 81, 79)
