@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from api import dreams, health, home, models, problems, queue
+from api import dreams, estimate, health, home, models, problems, queue
 from api.access import Access
 from api.dependencies import Room, known_parameters_only
 from api.door import Door
@@ -72,6 +72,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Manners)
     app.add_middleware(Access, metrics=seen)  # the last one added is the outermost
     problems.install(app)
-    for room in (dreams, queue, models, health, home):
+    for room in (dreams, estimate, queue, models, health, home):
         app.include_router(room.router)
     return app

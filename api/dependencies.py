@@ -13,7 +13,7 @@ from api import form, intake
 from api.errors import NoSuchModel, UnknownParameter
 from api.metrics import Metrics
 from api.readiness import Probe
-from api.terms import Deadline, More, Nothing, Terms, read_terms
+from api.terms import Deadline, More, Nothing, SizedTerms, Terms, read_terms
 from dream_core.catalogue import Catalogue
 from dream_core.forms.choice import check_fits
 from dream_core.model import Model
@@ -94,7 +94,7 @@ SpecForm = Annotated[DreamSpec, Depends(_spec)]
 
 
 def _terms(posted: FormDep) -> Terms:
-    return intake.read_post_terms(posted)
+    return intake.read_post_terms(posted, Terms)
 
 
 TermsForm = Annotated[Terms, Depends(_terms)]
@@ -141,6 +141,32 @@ async def _picture(
 
 
 PictureUpload = Annotated[Picture, Depends(_picture)]
+
+
+def _spec_for_size(posted: FormDep, catalogue: CatalogueDep, settings: SettingsDep) -> DreamSpec:
+    return intake.read_spec(posted, catalogue, settings.max_image_size, SizedTerms)
+
+
+SpecForSize = Annotated[DreamSpec, Depends(_spec_for_size)]
+
+
+def _sized_terms(posted: FormDep) -> SizedTerms:
+    return intake.read_post_terms(posted, SizedTerms)
+
+
+SizedTermsForm = Annotated[SizedTerms, Depends(_sized_terms)]
+
+
+def _size(
+    posted: FormDep, spec: SpecForSize, terms: SizedTermsForm, catalogue: CatalogueDep
+) -> tuple[int, int]:
+    """Measure the picture, or take the form's word, and check that it can be dreamed on."""
+    size = intake.read_size(posted, terms)
+    spec.check_picture(*size, catalogue[spec.model])
+    return size
+
+
+SizeForm = Annotated[tuple[int, int], Depends(_size)]
 
 DreamId = Annotated[str, Path(description="a dream's id", examples=["01KAT3Y5W7ZQH9N4C8RSBV6XEM"])]
 

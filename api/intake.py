@@ -2,26 +2,31 @@
 
 from collections.abc import Mapping
 
-from api.errors import ImageSizeAboveLimit
+from api.errors import ImageSizeAboveLimit, PictureMissing
 from api.form import Form
-from api.terms import Terms, read_terms
+from api.terms import Kind, SizedTerms, Terms, read_terms
 from dream_core.catalogue import Catalogue
 from dream_core.errors import FieldFault, InvalidSpec, UnknownField, WeightsMissing
 from dream_core.flat import flat_names, parse_flat
 from dream_core.model import Model
+from dream_core.picture import LIMITS, measure
 from dream_core.spec import DreamSpec, unknown_field
 
 SPEC = "spec"
 
 
-def read_spec(form: Form, catalogue: Catalogue, max_image_size: int) -> DreamSpec:
+def read_spec(
+    form: Form, catalogue: Catalogue, max_image_size: int, kind: type[Terms] = Terms
+) -> DreamSpec:
     """Return the spec that a form asks for, when this deployment can run it.
+
+    What stands beside it in the form are the fields of `kind`.
 
     Raises:
         InvalidSpec, UnknownField, UnknownModel, UnknownLayer: of the fields.
         ImageSizeAboveLimit, WeightsMissing: of this deployment.
     """
-    names = (*flat_names(), *Terms.model_fields)
+    names = (*flat_names(), *kind.model_fields)
     unknown = [name for name, _ in form.texts if name not in (*names, SPEC)]
     if unknown:
         raise UnknownField(unknown_field(name, names) for name in dict.fromkeys(unknown))
@@ -39,13 +44,38 @@ def read_spec(form: Form, catalogue: Catalogue, max_image_size: int) -> DreamSpe
     return spec
 
 
-def read_post_terms(form: Form) -> Terms:
+def read_post_terms(form: Form, kind: type[Kind]) -> Kind:
     """Return what a form says beside its spec.
 
     Raises:
         InvalidSpec: of the fields.
     """
-    return read_terms(Terms, [pair for pair in form.texts if pair[0] in Terms.model_fields])
+    return read_terms(kind, [pair for pair in form.texts if pair[0] in kind.model_fields])
+
+
+def read_size(form: Form, terms: SizedTerms) -> tuple[int, int]:
+    """Return (height, width) of the source: of the picture by its header, or as the form says.
+
+    Raises:
+        InvalidSpec: half a size, or one beside a picture.
+        PictureMissing: neither picture nor size.
+        PictureRefused: it could not be dreamed on.
+    """
+    given = {name: getattr(terms, name) for name in ("width", "height")}
+    named = [name for name, length in given.items() if length is not None]
+    if form.picture is not None and named:
+        message = f"{named[0]} is given beside image; give one of them"
+        raise InvalidSpec([FieldFault(named[0], given[named[0]], message)])
+    if form.picture is not None:
+        return measure(form.picture)
+    if not named:
+        raise PictureMissing("the form has neither image nor width and height")
+    if terms.width is None or terms.height is None:
+        missing = "width" if terms.width is None else "height"
+        message = f"{named[0]} is given without {missing}; give both"
+        raise InvalidSpec([FieldFault(missing, None, message)])
+    LIMITS.check(terms.height, terms.width)
+    return terms.height, terms.width
 
 
 def weights_state(model: Model, catalogue: Catalogue) -> str:

@@ -20,7 +20,7 @@ from api.errors import (
 from api.form import MEDIA_TYPE as FORM
 from api.form import PICTURE, URLENCODED
 from api.intake import SPEC
-from api.terms import Nothing, Terms
+from api.terms import Nothing, SizedTerms, Terms
 from dream_core.errors import DreamError, InvalidSpec, UnknownField, Wait
 from dream_core.flat import DOSE, DOSE_HELP, flat_names
 from dream_core.spec import LARGEST_DOSE, DreamSpec
@@ -45,7 +45,8 @@ SCHEME: Final = {
 TAGS: Final = [
     {
         "name": "dreams",
-        "description": "post one, find it again, look at its pictures, stop it, go on with it",
+        "description": "what one would cost; post one, find it again, look at its pictures, "
+        "stop it, go on with it",
     },
     {"name": "queue", "description": "what waits and runs; a pause for maintenance"},
     {"name": "models", "description": "which networks can dream, and at which layers"},
@@ -176,7 +177,7 @@ def fields_of(kind: type[Nothing]) -> dict[str, Any]:
     return {"requestBody": {"required": bool(required), "content": content}}
 
 
-def _form() -> dict[str, Any]:
+def _form(terms: type[Terms], *required: str) -> dict[str, Any]:
     fields: dict[str, Any] = {
         PICTURE: {
             "type": "string",
@@ -184,7 +185,7 @@ def _form() -> dict[str, Any]:
             "description": "the picture: PNG, JPEG, WebP, GIF, TIFF, BMP or AVIF",
         },
         **{name: _flat_field(name) for name in flat_names()},
-        **_plain_fields(Terms),
+        **_plain_fields(terms),
         SPEC: {
             "type": "string",
             "contentMediaType": "application/json",
@@ -194,20 +195,19 @@ def _form() -> dict[str, Any]:
     }
     return {
         "type": "object",
-        "required": [PICTURE],
+        "required": list(required),
         "properties": fields,
         "additionalProperties": False,
     }
 
 
-DREAM_FORM: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            FORM: {"schema": _form(), "encoding": {PICTURE: {"contentType": PICTURE_TYPES}}}
-        },
-    }
-}
+def _posted(schema: dict[str, Any]) -> dict[str, Any]:
+    content = {"schema": schema, "encoding": {PICTURE: {"contentType": PICTURE_TYPES}}}
+    return {"requestBody": {"required": True, "content": {FORM: content}}}
+
+
+DREAM_FORM: Final = _posted(_form(Terms, PICTURE))
+ESTIMATE_FORM: Final = _posted(_form(SizedTerms))
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

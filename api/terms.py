@@ -53,6 +53,17 @@ class Terms(Deadline):
     )
 
 
+class SizedTerms(Terms):
+    """The same, and how large the source is where the picture itself isn't sent."""
+
+    width: Annotated[int | None, BeforeValidator(_number)] = Field(
+        None, ge=1, examples=[1200], description="of the source, upright; in place of image"
+    )
+    height: Annotated[int | None, BeforeValidator(_number)] = Field(
+        None, ge=1, examples=[800], description="of the source, upright; in place of image"
+    )
+
+
 class More(Deadline):
     """What is posted to go on with a dream."""
 

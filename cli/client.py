@@ -82,6 +82,11 @@ class Service:
         files = {"image": (picture.name, image)}
         return self._document("POST", "/dreams", data=dict(fields), files=files)
 
+    def estimate(self, fields: Mapping[str, list[str]]) -> dict[str, Any]:
+        """Return what a dream would cost, of the flat form and the picture's width and height."""
+        texts = [(name, (None, text)) for name, given in fields.items() for text in given]
+        return self._document("POST", "/estimate", files=texts)
+
     def job(self, job_id: str) -> dict[str, Any]:
         """Return the job as it stands."""
         return self._document("GET", _dream(job_id))

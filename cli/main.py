@@ -21,6 +21,7 @@ COMMANDS = {
     "up": ("cli.up.command", "up"),
     "demo": ("cli.demo", "demo"),
     "post": ("cli.remote.post", "post"),
+    "estimate": ("cli.remote.estimate", "estimate"),
     "ls": ("cli.remote.ls", "ls"),
     "get": ("cli.remote.get", "get"),
     "cancel": ("cli.remote.moves", "cancel"),

@@ -17,9 +17,9 @@ HEAD: Final = f"""# The command line
 sentence on stderr), 2 wrong usage, {BAD_SETUP} [bad set-up](settings.md#exit-status),
 {INTERRUPTED} interrupted. `dream --debug COMMAND` adds the traceback of an error.
 
-`post`, `ls`, `get`, `cancel`, `rm`, `retry`, `continue` and `queue` ask a running service, at
-`--url` or `DREAM_URL`. What a program wants to read stands on stdout, all else on stderr:
-`id=$(dream post cat.png)`.
+`post`, `estimate`, `ls`, `get`, `cancel`, `rm`, `retry`, `continue` and `queue` ask a running
+service, at `--url` or `DREAM_URL`. What a program wants to read stands on stdout, all else on
+stderr: `id=$(dream post cat.png)`.
 
 | command | does |
 |---|---|

@@ -17,6 +17,7 @@ import redis
 from ulid import ULID
 
 from dream_core.errors import DreamError
+from dream_core.model import Model
 from dream_core.spec import DreamSpec
 from jobs import document, logs
 from jobs.backlog import QueueState
@@ -29,6 +30,7 @@ from jobs.errors import (
     UnknownDream,
     UnknownFrame,
 )
+from jobs.estimate import Estimate, Known
 from jobs.figures import Figures
 from jobs.limits import Limits
 from jobs.presence import Presence, workers
@@ -337,6 +339,28 @@ class Ledger:
     def figures(self) -> Figures:
         """Return what was done and is being done, by one cheap read."""
         return Figures.of(self._scripts.run("figures", ""))
+
+    def estimate(
+        self,
+        spec: DreamSpec,
+        model: Model,
+        picture: tuple[int, int],
+        *,
+        queue: QueueName = "interactive",
+    ) -> Estimate:
+        """Return what a dream would cost; nothing is accepted.
+
+        Args:
+            spec: what would be dreamed.
+            model: the spec's.
+            picture: (height, width) of the source.
+            queue: where it would wait.
+
+        Raises:
+            MemoryExceeded: it fits into no worker that is up.
+        """
+        known = Known.of(self._scripts.run("estimate", ""))
+        return Estimate.of(spec, model, picture, queue=queue, known=known, workers=self.workers())
 
     def remember(self, job_id: str) -> None:
         """Write to disk how a job ended, so that a lost ledger doesn't run it again.

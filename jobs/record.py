@@ -75,6 +75,7 @@ class Run(_Part):
         None, description="memory that it is predicted to need at most"
     )
     free_bytes: int | None = Field(None, description="memory that the device had before it began")
+    multiply_adds: float | None = Field(None, description="of an iteration: its work")
 
 
 class Progress(_Part):

@@ -25,6 +25,7 @@ RUN_BOUNDS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14_400)
 # Of each queue so many are looked at for the oldest. Only a job that was given back, or that a
 # Redis had forgotten, isn't in the order in which it came.
 LOOKED_AT: Final = 100
+PACES_KEPT: Final = 50  # of each model in each way; the newest
 
 # A full Redis refuses new jobs; those it has go on and end, or it could never empty.
 _REFUSED_WHEN_FULL = {"accept"}
@@ -44,6 +45,7 @@ def source(name: str) -> str:
             f"local MOVES = {{{moves}}}",
             f"local QUEUES = {{{', '.join(repr(queue) for queue in QUEUES)}}}",
             f"local EVENTS_KEPT, LOOKED_AT = {EVENTS_KEPT}, {LOOKED_AT}",
+            f"local PACES_KEPT = {PACES_KEPT}",
             f"local WAIT_BOUNDS = {{{', '.join(map(str, WAIT_BOUNDS))}}}",
             f"local RUN_BOUNDS = {{{', '.join(map(str, RUN_BOUNDS))}}}",
             f"local VERSION = '{VERSION}'",

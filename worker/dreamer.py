@@ -164,7 +164,7 @@ class Dreamer:
         first = engine.iteration
         checkpoints = Checkpoints(claim, engine, self._clock)
         published = first != prepared.begins_at or self._publish(claim, first, spec, prepared)
-        started = self._clock()
+        started, counted_from = self._clock(), first
         while published and not engine.finished and not self._halted(claim):
             try:
                 step = engine.step()
@@ -175,7 +175,8 @@ class Dreamer:
             if keeps(step.iteration, spec, prepared.begins_at):
                 published = self._publish(claim, step.iteration, spec, prepared)
             if published:
-                pace = (self._clock() - started) / (step.iteration - first)
+                now = self._clock()
+                pace = (now - started) / (step.iteration - counted_from)
                 claim.progress(
                     step.iteration,
                     step.losses,
@@ -184,6 +185,8 @@ class Dreamer:
                     eta_s=round(pace * (spec.iterations - step.iteration), 3),
                 )
                 checkpoints.save_if_due()
+                if counted_from == first:  # it also made what the others find made
+                    started, counted_from = now, step.iteration
         if published:  # a state promises every frame before it
             checkpoints.save()
         self._end(claim, engine.iteration, spec, done=published and engine.finished)

@@ -13,6 +13,7 @@ from dream_core.errors import DreamError
 from dream_core.executors.memory import free_bytes
 from dream_core.executors.plan import Plan
 from dream_core.executors.probe import Probe
+from dream_core.forms.choice import work
 from dream_core.forms.memory import predicted_bytes
 from dream_core.model import Model
 from dream_core.picture.read import read
@@ -102,6 +103,7 @@ class Preparer:
             versions=versions(),
             predicted_bytes=predicted_bytes(model, spec, size, plan.form),
             free_bytes=free_bytes(plan.device),
+            multiply_adds=work(model, spec, size, plan.form),
         )
 
 

@@ -1,7 +1,7 @@
 """What a dream that ran out of memory tries next: the same dream, seen in smaller parts."""
 
 from dream_core.forms import Form
-from dream_core.forms.choice import SMALLER, largest_size, next_smaller
+from dream_core.forms.choice import SMALLER, largest_size, next_smaller, work
 from dream_core.forms.memory import predicted_bytes
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
@@ -22,7 +22,12 @@ def smaller(run: Run, spec: DreamSpec, model: Model) -> Run | None:
         return None
     plan = {**run.plan, "parts": form.kind, "part_pixels": form.part, "cut": form.cut}
     predicted = predicted_bytes(model, spec, size, form)
-    return run.model_copy(update={"plan": plan, "predicted_bytes": predicted})
+    update = {
+        "plan": plan,
+        "predicted_bytes": predicted,
+        "multiply_adds": work(model, spec, size, form),
+    }
+    return run.model_copy(update=update)
 
 
 def largest(run: Run, spec: DreamSpec, model: Model) -> int | None:

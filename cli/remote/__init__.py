@@ -1,1 +1,1 @@
-"""Commands that ask a running service: post, ls, get, cancel, rm, retry, continue, queue."""
+"""Commands that ask a running service: post, estimate, ls, get, cancel, rm, queue and more."""

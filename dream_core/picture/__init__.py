@@ -2,7 +2,7 @@
 
 from dream_core.picture.film import film_webp
 from dream_core.picture.picture import Picture
-from dream_core.picture.read import LIMITS, Limits, read
+from dream_core.picture.read import LIMITS, Limits, measure, read
 from dream_core.picture.scale import scale
 from dream_core.picture.sheet import contact_sheet
 from dream_core.picture.source import working_source
@@ -16,6 +16,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "film_webp",
+    "measure",
     "read",
     "scale",
     "working_source",

@@ -73,6 +73,8 @@ TURNS = {  # EXIF orientation → what undoes it
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 0x0112
+SIDEWAYS = (5, 6, 7, 8)
+UPRIGHT_BY_HEADER = ("TIFF",)  # Pillow tells its sides as they will be
 
 # One at a time in a process: what is stated below for one picture is then true for all, and the
 # filter of warnings, which belongs to the process, is never taken by two.
@@ -125,6 +127,25 @@ def read(data: bytes | Path, limits: Limits = LIMITS) -> Picture:
         if name == "PNG" and b"IEND" not in content:  # Pillow is content with the pixels
             raise PictureTruncated(name, len(content))
         return Picture(to_srgb(_upright(image)))
+
+
+def measure(data: bytes | Path, limits: Limits = LIMITS) -> tuple[int, int]:
+    """Return (height, width) of the picture in a file, upright, by its header alone.
+
+    As `read` would find it, but for a PNG that tells of its turn only behind its pixels.
+
+    Raises:
+        PictureRefused: what `read` would refuse before it decodes.
+    """
+    content = _content(data)
+    name = _format_of(content)
+    with _decoding, _borders(name, content, limits):
+        image = READERS[name](BytesIO(content))
+        limits.check(image.height, image.width)
+        # Asked for the orientation, Pillow would decode a PNG that hasn't told it so far.
+        told = name != "PNG" or "exif" in image.info
+        turned = told and name not in UPRIGHT_BY_HEADER and _orientation(image) in SIDEWAYS
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def _content(data: bytes | Path) -> bytes:
@@ -186,8 +207,13 @@ def _ends_early(name: str, content: bytes) -> bool:
 
 def _upright(image: Image.Image) -> Image.Image:
     """Return the picture as the camera was held; TIFF and AVIF come out of Pillow so."""
-    try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block is no reason to refuse the pixels
-        return image
+    turn = TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        found: int = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a damaged EXIF block is no reason to refuse the pixels
+        return 1
+    return found

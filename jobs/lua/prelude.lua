@@ -1,6 +1,6 @@
 -- Comes before every script: names of keys, and the only ways in which a record changes.
 -- Keys are built from the id, so a Redis Cluster won't do; one server is all a stack needs.
--- MOVES, QUEUES, EVENTS_KEPT, VERSION and the bounds of histograms are put in front of this by
+-- MOVES, QUEUES, EVENTS_KEPT, PACES_KEPT, VERSION and bounds of histograms are put in front of this by
 -- jobs/scripts.py.
 local STARTS_KEPT = 20 -- of which the pace is reckoned
 
@@ -76,6 +76,30 @@ local function count_end(how)
   if started_at and started_at ~= '' then
     observe(math.max(now() - started_at, 0), RUN_BOUNDS, 'run', model(), how)
   end
+end
+
+-- Keep how fast a dream went, of which estimates are made: the last ones of each model in each way.
+-- The pace is that between iterations, so one alone has none.
+local function keep_pace()
+  local plan = member('run', 'plan', {})
+  local function planned(name)
+    return type(plan[name]) == 'string' and plan[name] or 'unknown'
+  end
+  local pace = member('progress', 'seconds_per_iteration', 0)
+  local work = member('run', 'multiply_adds', 0)
+  local iterations = member('progress', 'iteration', 0) - (get('begins_at') or 0)
+  if pace <= 0 or work <= 0 or iterations < 2 then return end
+  local sample = {
+    at = now(), model = model(), asked = member('spec', 'precision', 'exact'),
+    precision = planned('precision'), executor = planned('executor'), device = planned('device'),
+    threads = tonumber(plan.threads) or 0, optimizer = member('spec', 'optimizer', 'unknown'),
+    multiply_adds = work, seconds_per_iteration = pace, iterations = iterations,
+  }
+  local key = 'dreams:paces:' .. table.concat({sample.model, sample.device, sample.executor,
+    sample.precision, sample.threads, sample.optimizer}, '\t')
+  redis.call('SADD', 'dreams:paces', key)
+  redis.call('LPUSH', key, cjson.encode(sample))
+  redis.call('LTRIM', key, 0, PACES_KEPT - 1)
 end
 
 -- Every change of a record ends here: seq rises and the event says what happened.
@@ -181,6 +205,7 @@ local function move(to, ...)
     redis.call('HDEL', 'dreams:disk', id)
     redis.call('ZADD', 'dreams:ended', now(), id) -- until its folder says so
     count_end(to)
+    if to == 'succeeded' then keep_pace() end
     redis.call('ZADD', 'dreams:finished', now(), id) -- until it was kept long enough
   end
   if to == 'queued' then

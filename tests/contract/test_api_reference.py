@@ -8,6 +8,7 @@ from api.app import create_app
 from api.documents import FrameList, JobDocument
 from api.problems import ProblemDocument
 from api.reference import page
+from jobs.estimate import Estimate
 from jobs.settings import Settings
 
 WRITTEN = Path(__file__).parents[2] / "docs" / "reference" / "http.md"
@@ -21,10 +22,11 @@ def test_the_reference_is_not_stale(tmp_path: Path) -> None:
 def test_its_examples_are_documents_of_ours() -> None:
     """Every field, and none that there isn't."""
     text = WRITTEN.read_text("utf-8")
-    job, frames, problem = (
+    job, estimate, frames, problem = (
         json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)
     )
 
     assert JobDocument.model_validate(job).model_dump(mode="json") == job
+    assert Estimate.model_validate(estimate).model_dump(mode="json") == estimate
     assert FrameList.model_validate(frames).model_dump(mode="json") == frames
     assert ProblemDocument.model_validate(problem).model_dump(mode="json") == problem

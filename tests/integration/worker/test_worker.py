@@ -60,6 +60,21 @@ def test_a_job_comes_out_as_the_engine_alone_would_dream_it(
     assert result == ledger.frame_path(job.id, 4)
 
 
+def test_a_dream_tells_the_next_one_its_time(
+    settings: Settings, ledger: Ledger, picture: Picture, start, until
+) -> None:
+    """From the worker's own plan and pace: nobody had to measure anything."""
+    model = Catalogue.load()["thin"]
+    with start("worker", settings):
+        job = until(ledger.accept(spec(iterations=5), picture).id, ended)
+        told = ledger.estimate(spec(iterations=50), model, (48, 60))
+
+    assert job.status is Status.SUCCEEDED, job.problem
+    assert job.progress.seconds_per_iteration is not None
+    assert told.seconds == pytest.approx(50 * job.progress.seconds_per_iteration)
+    assert told.basis == "from 1 earlier dream on cpu, error not known yet"
+
+
 def test_a_job_that_can_not_be_run_fails_and_the_next_one_runs(
     settings: Settings, ledger: Ledger, picture: Picture, add_model, start, until
 ) -> None:

@@ -225,6 +225,21 @@ def test_the_time_left_follows_from_the_pace_so_far() -> None:
     assert next(what[1:] for what in told if what[0] == "progress") == (3, 2.0)
 
 
+def test_the_first_iteration_is_no_part_of_the_pace_of_the_others() -> None:
+    """It also makes what they find made: it takes 100 s here, and each of the others 2 s."""
+    now = [0.0]
+
+    class Cold(Engine):
+        def step(self) -> Step:
+            now[0] += 2 if self.iteration else 100
+            return super().step()
+
+    told = dream(claim(iterations=4), Cold(4), clock=lambda: now[0])
+
+    left = [what[1:] for what in told if what[0] == "progress"]
+    assert left == [(1, 300.0), (2, 4.0), (3, 2.0), (4, 0.0)]
+
+
 def test_a_dream_that_goes_on_publishes_only_what_comes() -> None:
     """Its earlier frames are published; its source is no frame of it any more."""
     told = dream(claim(iterations=4), Engine(4, first=2))

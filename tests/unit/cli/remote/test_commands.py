@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from cli import client
 from cli.main import run
@@ -351,3 +352,61 @@ def test_a_key_that_is_none_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsy
 def test_wrong_usage_is_2(wrong: list[str]) -> None:
     """Before anything is asked."""
     assert run(["ls", *wrong]) == 2
+
+
+ESTIMATE = {
+    "width": 512,
+    "height": 341,
+    "iterations": 30,
+    "frames": 31,
+    "seconds": 185.2,
+    "median_error": 0.08,
+    "basis": "from 14 earlier dreams on cpu, median error 8 %",
+    "wait_s": 0.0,
+    "memory_bytes": 520_000_000,
+    "disk_bytes": 1_250_000_000,
+}
+FORESEEN = "30 iterations at 512 × 341: 520 MB of memory, at most 1.2 GB of disk for 31 frames\n"
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        ({}, "about 3 min 05 s (from 14 earlier dreams on cpu, median error 8 %)"),
+        ({"wait_s": 12.0, "basis": "b"}, "about 3 min 05 s, after 12 s of waiting (b)"),
+        (
+            {"seconds": None, "wait_s": None, "basis": "no dream yet"},
+            "time unknown, after an unknown wait (no dream yet)",
+        ),
+    ],
+    ids=str,
+)
+def test_an_estimate_is_told_in_two_lines(
+    found: dict[str, Any], line: str, serving: Serving, capsys: Capture, tmp_path: Path
+) -> None:
+    """And the picture stays here: its size is all that is sent of it."""
+    picture = tmp_path / "cat.png"
+    Image.new("RGB", (60, 40)).save(picture)
+    asked = serving({"POST /estimate": [httpx.Response(200, json={**ESTIMATE, **found})]})
+
+    assert run(["estimate", str(picture), "--iterations", "30"]) == 0
+
+    assert capsys.readouterr().out == f"{line}\n{FORESEEN}"
+    assert asked[0].headers["content-type"].startswith("multipart/form-data")
+    body = asked[0].content.decode()
+    for name, value in {"width": "60", "height": "40", "iterations": "30"}.items():
+        assert f'name="{name}"\r\n\r\n{value}\r\n' in body
+    assert "filename" not in body
+
+
+def test_an_estimate_for_programs_is_the_document(
+    serving: Serving, capsys: Capture, tmp_path: Path
+) -> None:
+    """Nothing is rounded and nothing left out."""
+    picture = tmp_path / "cat.png"
+    Image.new("RGB", (60, 40)).save(picture)
+    serving({"POST /estimate": [httpx.Response(200, json=ESTIMATE)]})
+
+    assert run(["estimate", str(picture), "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out) == ESTIMATE

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image, ImageCms, ImageDraw, PngImagePlugin
+from PIL import Image, ImageCms, ImageDraw, ImageFile, PngImagePlugin
 
 from dream_core.picture.picture import MODES
-from dream_core.picture.read import read
+from dream_core.picture.read import READERS, measure, read
 
 Encode = Callable[..., bytes]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -117,9 +117,10 @@ def test_every_orientation_comes_out_upright(
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
 
-    picture = read(encode(stored, kind, exif=exif, quality=95))
+    data = encode(stored, kind, exif=exif, quality=95)
+    picture = read(data)
 
-    assert (picture.height, picture.width) == (64, 96)
+    assert measure(data) == (picture.height, picture.width) == (64, 96)
     assert_allclose(
         picture.rgb()[:, 1:8, 1:16].mean((1, 2)), [250 / 255, 10 / 255, 20 / 255], atol=0.05
     )
@@ -134,6 +135,22 @@ def test_a_damaged_exif_block_leaves_the_pixels(
     data = encode(photo, kind, exif=b"Exif\0\0" + start + b"\xff" * 40)
 
     assert read(data).width == 96
+    assert measure(data) == (64, 96)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_a_picture_is_measured_without_its_pixels(
+    kind: str, photo: Image.Image, encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An estimate of 40 megapixels costs no more than one of a thumbnail."""
+    data = encode(photo, kind)
+
+    def decode(_: Image.Image) -> None:
+        pytest.fail("the pixels were decoded")
+
+    for image in (ImageFile.ImageFile, *READERS.values()):
+        monkeypatch.setattr(image, "load", decode)
+    assert measure(data) == (64, 96)
 
 
 def test_grey_of_16_bits_is_scaled_and_kept() -> None:
