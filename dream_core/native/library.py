@@ -98,6 +98,8 @@ def load(file: Path) -> ctypes.CDLL | str:
         found = ctypes.CDLL(str(file))
     except OSError as error:
         return f"{file.name} doesn't load: {error}; run `python -m dream_core.native.build` again"
+    if getattr(found, "dream_call_bytes", int)() != ctypes.sizeof(Call):
+        return f"{file.name} is of another release: run `python -m dream_core.native.build` again"
     for name in ("dream_scratch_bytes", "dream_picture_scratch_bytes"):
         getattr(found, name).restype = ctypes.c_int64
     for name in ("dream_convolve", "dream_convolve_picture", "dream_pull_back_to_picture"):

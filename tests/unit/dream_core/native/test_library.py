@@ -50,6 +50,18 @@ def test_a_library_that_is_not_there_or_broken_gives_a_reason(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_a_library_of_another_release_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that a `git pull` has left behind would take one number for another."""
+
+    class Longer(library.Call):
+        _fields_ = (("more", library.ctypes.c_int64),)
+
+    assert not isinstance(library.load(library.FILE), str)
+    monkeypatch.setattr(library, "Call", Longer)
+
+    assert "of another release" in str(library.load(library.FILE))
+
+
 def test_it_runs_on_torchs_own_openmp() -> None:
     """A second runtime would keep threads of its own spinning on the same cores."""
     maps = Path("/proc/self/maps")
