@@ -11,8 +11,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from dream_core.errors import DeviceMissing, DreamError
+from dream_core.errors import DreamError
 from jobs import exits, logs
+from jobs.errors import BadSetting
 from jobs.process import end_with_parent
 from jobs.settings import Settings, environment, load
 
@@ -42,13 +43,18 @@ def choose(asked: str, count: int) -> list[int]:
     """Return the numbers of the GPUs to use, in order.
 
     Raises:
-        DeviceMissing: one of them isn't here, or there is none at all.
+        BadSetting: one of them isn't here, or there is none at all.
     """
-    here = [f"cuda:{gpu}" for gpu in range(count)]
     chosen = range(count) if asked == "all" else sorted({int(gpu) for gpu in asked.split(",")})
     missing = [gpu for gpu in chosen if gpu >= count]
-    if missing or not chosen:
-        raise DeviceMissing(f"cuda:{missing[0]}" if missing else "cuda", here or ["cpu"])
+    if not count:
+        fix = "torch sees no GPU here; nvidia-smi must list it, in the container too"
+        raise BadSetting("DREAM_GPUS", asked, fix)
+    if missing:
+        there = ", ".join(map(str, range(count)))
+        raise BadSetting(
+            "DREAM_GPUS", asked, f"there is no GPU {missing[0]} here; there are {there}"
+        )
     return list(chosen)
 
 

@@ -19,7 +19,7 @@ from jobs.presence import Presence
 from jobs.queue import celery_app, publisher
 from jobs.reaper import Reaper
 from jobs.scripts import PatientScripts
-from jobs.settings import Settings
+from jobs.settings import NO_MODEL, Settings
 from jobs.store import Store
 from worker.consumer import consumer
 from worker.heartbeat import Heartbeat
@@ -27,7 +27,6 @@ from worker.stopping import Stopping
 
 log = logging.getLogger(__name__)
 
-NO_MODEL = "none"
 NICENESS = 10  # of a dream: the API answers first, whatever the cores are busy with
 
 
