@@ -30,7 +30,7 @@ def in_mid_dream(service: Service, picture: Path, moment: random.Random) -> tupl
     return running, queued
 
 
-@trials(few=1, many=20)
+@trials(few=1)
 def test_a_host_rebooted_in_mid_dream_finishes_it_by_itself_with_the_same_bytes(
     models: Path,
     picture: Path,
@@ -57,7 +57,7 @@ def test_a_host_rebooted_in_mid_dream_finishes_it_by_itself_with_the_same_bytes(
 
 
 @pytest.mark.parametrize("copied", ["everything", "pictures only"])
-@trials(few=1, many=5)
+@trials(few=1)
 def test_a_copy_started_elsewhere_has_all_dreams_and_goes_on_with_the_same_bytes(
     models: Path,
     picture: Path,

@@ -46,7 +46,7 @@ def small_disk(models: Path, tmp_path: Path) -> Iterator[Service]:
         yield up
 
 
-@trials(few=1, many=5)
+@trials(few=1)
 def test_a_full_disk_refuses_keeps_and_comes_back(
     small_disk: Service,
     picture: Path,
@@ -90,7 +90,7 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-@trials(few=1, many=5)
+@trials(few=1)
 def test_a_read_only_data_folder_refuses_keeps_and_comes_back(
     models: Path,
     picture: Path,
@@ -121,7 +121,7 @@ def test_a_read_only_data_folder_refuses_keeps_and_comes_back(
         service.check(seen)
 
 
-@trials(few=1, many=5)
+@trials(few=1)
 def test_a_dream_too_large_for_the_memory_goes_on_in_parts_in_another_process(
     hasty: Service, picture: Path, figures: Callable[[str], Figures]
 ) -> None:

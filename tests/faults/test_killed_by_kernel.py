@@ -28,7 +28,7 @@ def confined(
 
 
 @pytest.mark.many
-@trials(few=1, many=3)
+@trials(few=1)
 def test_a_dream_that_the_kernel_kills_ends_at_three_and_names_the_memory(
     confined: tuple[Service, Group], picture: Path, figures: Callable[[str], Figures]
 ) -> None:

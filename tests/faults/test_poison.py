@@ -16,7 +16,7 @@ DEADLY = {"model": "wide", "layers": "relu5_1=100", "iterations": 5, "image_size
 NEXT = {"model": "thin", "layers": "relu2_1=100", "iterations": 3, "image_size": 64}
 
 
-@trials(few=1, many=10)
+@trials(few=1)
 def test_a_job_that_kills_its_worker_stops_at_three_and_the_next_one_runs(
     hasty: Service, picture: Path, figures: Callable[[str], Figures]
 ) -> None:

@@ -44,7 +44,7 @@ def lasting(service: Service, picture: Path, seconds: float) -> dict[str, Any]:
     return {**DREAM, "iterations": iterations, "save_every": max(1, iterations // 8)}
 
 
-@trials(few=1, many=5)
+@trials(few=1)
 def test_a_job_longer_than_every_timeout_runs_once(
     crew: Service, picture: Path, figures: Callable[[str], Figures]
 ) -> None:

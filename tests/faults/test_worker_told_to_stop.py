@@ -52,7 +52,7 @@ def test_a_worker_told_to_stop_is_out_in_five_seconds_and_its_job_goes_on(
     assert took_s <= PROMISED_S
 
 
-@trials(few=1, many=5)
+@trials(few=1)
 def test_a_worker_whose_step_takes_longer_than_the_grace_is_out_in_five_seconds_too(
     crew: Service,
     picture: Path,

@@ -5,8 +5,9 @@ import os
 import pytest
 
 MANY = os.environ.get("FAULTS") == "many"
+TIMES = 20
 
 
-def trials(few: int = 1, many: int = 20) -> pytest.MarkDecorator:
+def trials(few: int = 1) -> pytest.MarkDecorator:
     """Return a mark that runs a test that often; its number is `trial`."""
-    return pytest.mark.parametrize("trial", range(many if MANY else few), indirect=True)
+    return pytest.mark.parametrize("trial", range(TIMES if MANY else few), indirect=True)
