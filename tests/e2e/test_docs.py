@@ -55,9 +55,9 @@ def url(real_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             yield up.url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def finished(url: str) -> str:
-    """Give the id of a small dream that has ended: a page's `ID`."""
+    """Give the id of a small dream that has ended: a page's `ID`, which it may delete."""
     with Service(url) as service:
         job = service.post(ROOT / "examples/cat.png", {"iterations": "12", "image_size": "64"})
         while job["status"] in {"queued", "running"}:

@@ -21,7 +21,7 @@ from tests.faults.figures import Figures
 OURS = re.compile(
     r"dreams:(all|places|leases|unpublished|paused|held|starts|disk|deadlines|ended|finished|watch)"
     r"|dreams:queued:\w+"
-    r"|workers|worker:.+|readyz|figures"
+    r"|workers|worker:.+|readyz|figures|dreams:paces(:.+)?"
 )
 CELERYS = re.compile(r"_kombu\.binding.*|unacked.*|.+\.pidbox|dreams\.(interactive|bulk)(\x06.+)?")
 IN_A_JOB = re.compile(r"job\.json|source\.png|ending\.json|frames|checkpoints")
