@@ -233,10 +233,15 @@ def test_a_dream_that_fails_while_it_is_waited_for_is_exit_1(
 
 @pytest.mark.parametrize("out", ["out.jpg", "out"])
 def test_a_result_under_another_name_is_refused_before_anything_is_asked(
-    out: str, serving: Serving, capsys: Capture
+    out: str,
+    serving: Serving,
+    capsys: Capture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A PNG named .jpg puzzles every program after us."""
     asked = serving({})
+    monkeypatch.chdir(tmp_path)  # where `make demo` has left no folder of that name
 
     assert run(["post", "cat.png", "-o", out]) == run(["get", "X", "-o", out]) == 1
 
