@@ -72,6 +72,20 @@ PICTURE_ERRORS = (
     PictureTruncated,
     PictureUnreadable,
 )
+# What can be wrong with a dream that is asked for: the form, the spec, the picture.
+ASKED_FOR_WRONGLY = (
+    *FORM_ERRORS,
+    UnknownModel,
+    UnknownLayer,
+    NothingToSee,
+    WorkingSizeTooLarge,
+    MemoryExceeded,
+    ImageSizeAboveLimit,
+    WeightsMissing,
+    PictureMissing,
+    BodyTooLarge,
+    *PICTURE_ERRORS,
+)
 NO_PLACE = (QueueFull, DiskFull, LedgerAway, LedgerFull, StoreFault)
 # A list by status looks at so many dreams in one call; where it finds too few, `next` goes on.
 PAGES, PAGE = 5, 200
@@ -82,20 +96,7 @@ router = APIRouter(prefix="/dreams", tags=["dreams"])
     "",
     status_code=status.HTTP_202_ACCEPTED,
     openapi_extra=DREAM_FORM,
-    responses=problems(
-        *FORM_ERRORS,
-        UnknownModel,
-        UnknownLayer,
-        NothingToSee,
-        WorkingSizeTooLarge,
-        MemoryExceeded,
-        ImageSizeAboveLimit,
-        WeightsMissing,
-        PictureMissing,
-        BodyTooLarge,
-        *PICTURE_ERRORS,
-        *NO_PLACE,
-    ),
+    responses=problems(*ASKED_FOR_WRONGLY, *NO_PLACE),
 )
 async def create_dream(
     *,

@@ -3,17 +3,8 @@
 from fastapi import APIRouter
 
 from api.dependencies import CatalogueDep, LedgerDep, SizedTermsForm, SizeForm, SpecForSize
-from api.dreams import PICTURE_ERRORS
-from api.errors import BodyTooLarge, ImageSizeAboveLimit, PictureMissing
-from api.openapi import ESTIMATE_FORM, FORM_ERRORS, problems
-from dream_core.errors import (
-    MemoryExceeded,
-    NothingToSee,
-    UnknownLayer,
-    UnknownModel,
-    WeightsMissing,
-    WorkingSizeTooLarge,
-)
+from api.dreams import ASKED_FOR_WRONGLY
+from api.openapi import ESTIMATE_FORM, problems
 from jobs.errors import LedgerAway
 from jobs.estimate import Estimate
 
@@ -23,20 +14,7 @@ router = APIRouter(prefix="/estimate", tags=["dreams"])
 @router.post(
     "",
     openapi_extra=ESTIMATE_FORM,
-    responses=problems(
-        *FORM_ERRORS,
-        UnknownModel,
-        UnknownLayer,
-        NothingToSee,
-        WorkingSizeTooLarge,
-        MemoryExceeded,
-        ImageSizeAboveLimit,
-        WeightsMissing,
-        PictureMissing,
-        BodyTooLarge,
-        *PICTURE_ERRORS,
-        LedgerAway,
-    ),
+    responses=problems(*ASKED_FOR_WRONGLY, LedgerAway),
 )
 def estimate_dream(
     *,

@@ -22,7 +22,7 @@ from dream_core.spec import DreamSpec
 from jobs import document, logs
 from jobs.backlog import QueueState
 from jobs.claim import LEASE_S, Claim
-from jobs.disk import Footprint, largest_png
+from jobs.disk import Footprint
 from jobs.errors import (
     DiskFull,
     QueueFull,
@@ -133,7 +133,7 @@ class Ledger:
         return self._accept(Request.further(self.get(job_id), iterations, self._store), timeout_s)
 
     def _accept(self, request: Request, timeout_s: float | None) -> Job:
-        ulid, picture = ULID(), request.picture
+        ulid = ULID()
         order = Order(
             id=str(ulid),
             owner=request.owner,
@@ -145,9 +145,9 @@ class Ledger:
             created_at=ulid.datetime,
             expires_at=None if timeout_s is None else ulid.datetime + timedelta(seconds=timeout_s),
         )
-        takes = _footprint(order, picture, source_bytes=0)
-        self._admit(_footprint(order, picture, source_bytes=_source_bytes(picture)))
-        order = self._store.create(order.id, picture, order, request.start)
+        takes = request.footprint()
+        self._admit(request.footprint(source_bytes=request.source_bytes))
+        order = self._store.create(order.id, request.picture, order, request.start)
         try:
             self._check(
                 takes,
@@ -421,20 +421,3 @@ class Ledger:
         waiting = any(place is not None for _, _, place, *_ in documents)
         up = self.workers() if waiting else []
         return [document.job(told, up) for told in documents]
-
-
-def _footprint(order: Order, picture: Picture, source_bytes: int) -> Footprint:
-    """Return the disk that an order may take; without a word about alpha, it has some."""
-    has_alpha = getattr(picture, "alpha", picture) is not None
-    return Footprint.of(
-        order.spec,
-        picture.height,
-        picture.width,
-        has_alpha=has_alpha,
-        begins_at=order.begins_at,
-        source_bytes=source_bytes,
-    )
-
-
-def _source_bytes(picture: Picture) -> int:
-    return largest_png(picture.height, picture.width, 4)

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from dream_core.errors import FieldFault, InvalidSpec
 from dream_core.spec import DreamSpec
+from jobs.disk import Footprint, largest_png
 from jobs.errors import NoState, NotFinished
 from jobs.record import Job, QueueName
 from jobs.store import Picture, Start, Store
@@ -25,6 +26,27 @@ class Request:
     def begins_at(self) -> int:
         """Iteration of its first frame."""
         return self.start.iteration if self.start else 0
+
+    def footprint(self, source_bytes: int = 0) -> Footprint:
+        """Return the disk that it may take; without a word about alpha, its picture has some.
+
+        Args:
+            source_bytes: of the stored source, as far as it isn't on the disk yet.
+        """
+        has_alpha = getattr(self.picture, "alpha", self.picture) is not None
+        return Footprint.of(
+            self.spec,
+            self.picture.height,
+            self.picture.width,
+            has_alpha=has_alpha,
+            begins_at=self.begins_at,
+            source_bytes=source_bytes,
+        )
+
+    @property
+    def source_bytes(self) -> int:
+        """What its source may take on the disk, at most."""
+        return largest_png(self.picture.height, self.picture.width, 4)
 
     @classmethod
     def again(cls, parent: Job, store: Store) -> Self:

@@ -19,6 +19,7 @@ import redis
 
 from jobs.exits import BAD_SETUP
 from jobs.valkey import binary
+from tests.mounted import mounted
 
 ROOT = Path(__file__).parents[2]
 ALL = ("api", "worker", "cli up")
@@ -85,17 +86,6 @@ def _listens(port: int) -> bool:
     except redis.ConnectionError:
         return False
     return True
-
-
-@contextmanager
-def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """A file system of its own at a folder; needs root, as who runs it in a container has."""
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", *options, str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,21 +12,11 @@ import pytest
 from tests.faults.figures import Figures
 from tests.faults.service import Service, pass_s, serving, succeeded, until
 from tests.faults.trials import trials
+from tests.mounted import mounted
 
 DREAM = {"model": "thin", "layers": "relu3_1=100", "iterations": 60, "image_size": 300}
 SHORT = {**DREAM, "iterations": 3}
 HELD_S = 3
-
-
-@contextmanager
-def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """A file system of its own at a folder; needs root, as who runs it in a container has."""
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", *options, str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def problem_of(answer: object) -> str:

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -51,6 +53,18 @@ def ours(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setenv(f"{PREFIX}REDIS_URL", settings.redis_url.get_secret_value())
 
 
+@contextmanager
+def configured(server: Settings, name: str, value: str) -> Iterator[None]:
+    """Let the server have another setting, over a connection that outlasts any password."""
+    client = connect(server)
+    before = client.config_get(name)[name]
+    client.config_set(name, value)
+    try:
+        yield
+    finally:
+        client.config_set(name, before)
+
+
 def said(capsys: pytest.CaptureFixture[str]) -> str:
     """Return what the doctor prints."""
     assert run(["doctor"]) in (0, 1)
@@ -71,12 +85,8 @@ def test_a_redis_that_forgets_is_named(
     server: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An evicting Redis loses jobs when it is full, and says nothing."""
-    client = connect(server)
-    client.config_set("maxmemory-policy", "allkeys-lru")
-    try:
+    with configured(server, "maxmemory-policy", "allkeys-lru"):
         output = said(capsys)
-    finally:
-        client.config_set("maxmemory-policy", "noeviction")
 
     assert "!!  redis" in output
     assert "set `maxmemory-policy noeviction`" in output
@@ -86,12 +96,8 @@ def test_a_redis_that_keeps_no_log_is_named(
     server: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What it was told since its last snapshot is gone after a crash."""
-    client = connect(server)
-    client.config_set("appendonly", "no")
-    try:
+    with configured(server, "appendonly", "no"):
         output = said(capsys)
-    finally:
-        client.config_set("appendonly", "yes")
 
     assert "noeviction, no AOF" in output
     assert "set `appendonly yes`" in output
@@ -188,12 +194,8 @@ def test_a_redis_that_wants_another_password_is_named(
     server: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It runs and need not be started; no password is shown."""
-    client = connect(server)
-    client.config_set("requirepass", "swordfish")
-    try:
+    with configured(server, "requirepass", "swordfish"):
         output = said(capsys)
-    finally:
-        client.config_set("requirepass", "")
 
     assert "set DREAM_REDIS_PASSWORD to the one it was started with" in output
     assert "swordfish" not in output

@@ -13,10 +13,11 @@ from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
 from dream_core.executors import REFERENCE, Plan, Way
 from dream_core.executors.building import ways_here
-from dream_core.model import IMAGENET, PICTURE, Layer, Model, Origin, Pooling
+from dream_core.model import IMAGENET, Layer, Model, Origin, Pooling
 from dream_core.networks import Network, load_network
 from dream_core.picture import read, working_source
 from dream_core.spec import DreamSpec
+from tests.branches import BRANCHES
 from tests.thin import random_picture, random_weights, thin_model
 
 ROOT = Path(__file__).parents[4]
@@ -33,39 +34,13 @@ LIMITS = {"balanced": 0.1, "fast": 0.7}
 # few: on a picture of flat squares, whose windows tie, Winograd differs by 0.06.
 FLIPPED = 3e-3
 
-# Every primitive, its less usual options, two branches that meet with other sizes.
+# The network of branches, and what the fast ways are likely to get wrong about it: windows that
+# overlap, a ReLU behind a stride, a pool behind a concatenation.
+STEM, NORM, LEAKY, WIDE, NARROW, SOFT, *_ = BRANCHES
 MIXED = (
-    Layer(name="stem", kind="convolution", inputs=(PICTURE,), channels=4, kernel=(3, 5)),
-    Layer(name="norm", kind="local_response_norm", inputs=("stem",), channels=4, size=3, alpha=2.0),
-    Layer(name="leaky", kind="relu", inputs=("norm",), channels=4, negative_slope=0.25),
-    Layer(
-        name="wide",
-        kind="max_pool",
-        inputs=("leaky",),
-        channels=4,
-        kernel=(3, 3),
-        stride=(2, 2),
-        rounds_up=True,
-    ),
-    Layer(
-        name="narrow",
-        kind="convolution",
-        inputs=("leaky",),
-        channels=4,
-        kernel=(2, 2),
-        stride=(2, 2),
-        groups=2,
-    ),
+    *(STEM, NORM, LEAKY, WIDE.model_copy(update={"kernel": (3, 3)}), NARROW),
     Layer(name="alive", kind="relu", inputs=("narrow",), channels=4),
-    Layer(
-        name="soft",
-        kind="average_pool",
-        inputs=("wide",),
-        channels=4,
-        kernel=(3, 3),
-        padding=(1, 1),
-        counts_padding=False,
-    ),
+    SOFT,
     Layer(name="sum", kind="add", inputs=("soft", "alive"), channels=4),
     Layer(name="both", kind="concatenate", inputs=("wide", "sum", "alive"), channels=12),
     Layer(

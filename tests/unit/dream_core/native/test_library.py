@@ -11,6 +11,11 @@ from dream_core.native import library
 from dream_core.native.build import COMPILERS, NotBuilt, build
 
 
+def test_the_kernel_is_there_for_its_tests() -> None:
+    """They run on the paths of a library that was built: without one they would be none at all."""
+    assert native.available(), native.reason()
+
+
 def test_without_a_compiler_the_way_out_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,7 +54,6 @@ def test_a_library_that_is_not_there_or_broken_gives_a_reason(tmp_path: Path) ->
     assert "doesn't load" in broken
 
 
-@pytest.mark.skipif(not native.available(), reason=native.reason())
 def test_a_library_of_another_release_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that a `git pull` has left behind would take one number for another."""
 
@@ -78,7 +82,6 @@ def test_it_runs_on_torchs_own_openmp() -> None:
     assert (library.parallel() is not None) == bool(before)
 
 
-@pytest.mark.skipif(not native.available(), reason=native.reason())
 def test_every_cpu_has_the_portable_path() -> None:
     """So a library that loads can always be run; 16 bit only where the CPU multiplies it."""
     assert native.paths()[-1] == "portable"

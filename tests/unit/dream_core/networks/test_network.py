@@ -11,53 +11,8 @@ from dream_core.executors import ExecutorTape
 from dream_core.executors.autograd import Autograd
 from dream_core.model import IMAGENET, PICTURE, Layer, Model, Origin, Preprocessing
 from dream_core.networks import Network, load_network
+from tests.branches import BRANCHES
 from tests.thin import random_picture, random_weights, thin_model, thin_network
-
-# Every primitive and its less usual options, on two branches that meet twice: `narrow` rounds its
-# size down where `wide` rounds it up, so the sum and the concatenation have to cut.
-BRANCHES = (
-    Layer(name="stem", kind="convolution", inputs=(PICTURE,), channels=4, kernel=(3, 5)),
-    Layer(name="norm", kind="local_response_norm", inputs=("stem",), channels=4, size=3, alpha=2.0),
-    Layer(name="leaky", kind="relu", inputs=("norm",), channels=4, negative_slope=0.25),
-    Layer(
-        name="wide",
-        kind="max_pool",
-        inputs=("leaky",),
-        channels=4,
-        kernel=(2, 2),
-        stride=(2, 2),
-        rounds_up=True,
-    ),
-    Layer(
-        name="narrow",
-        kind="convolution",
-        inputs=("leaky",),
-        channels=4,
-        kernel=(2, 2),
-        stride=(2, 2),
-        groups=2,
-    ),
-    Layer(
-        name="soft",
-        kind="average_pool",
-        inputs=("wide",),
-        channels=4,
-        kernel=(3, 3),
-        padding=(1, 1),
-        counts_padding=False,
-    ),
-    Layer(name="sum", kind="add", inputs=("soft", "narrow"), channels=4),
-    Layer(name="both", kind="concatenate", inputs=("wide", "sum", "narrow"), channels=12),
-    Layer(
-        name="far",
-        kind="convolution",
-        inputs=("both",),
-        channels=5,
-        kernel=(3, 3),
-        padding=(2, 2),
-        dilation=(2, 2),
-    ),
-)
 
 
 def network_of(
