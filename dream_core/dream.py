@@ -92,7 +92,8 @@ class Dream:
                 allows.
             should_stop: asked between the parts of a picture that is looked at in parts.
             probe: what knows which way of running the network pays here, for a new plan; by
-                default one that measures once in this process, in at most 3 s.
+                default one that measures once in this process, in at most 3 s, and for which
+                a precision of `auto` is exact.
 
         Raises:
             NothingToSee, WorkingSizeTooLarge: the source's size.
@@ -309,7 +310,7 @@ def _plan(
     """Return a new plan: what is asked for, else what the network has, else float32 on the CPU."""
     place = network.device if network and device is None else resolve_device(device or "cpu")
     dtype = dtype or (network.dtype if network else torch.float32)
-    # Who asks for float64 wants the bits.
+    # Who asks for float64 wants the bits, whatever the probe would take for `auto`.
     by_itself = spec.precision == "auto" and dtype == torch.float64
     return Plan.make(place, dtype, probe.way(place, "exact" if by_itself else spec.precision))
 

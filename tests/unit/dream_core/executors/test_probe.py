@@ -8,7 +8,7 @@ import torch
 
 from dream_core.executors import REFERENCE, Paces, Probe, Way
 from dream_core.executors.building import ways_here
-from dream_core.executors.probe import machine, measure
+from dream_core.executors.probe import HERE, machine, measure
 
 CPU = torch.device("cpu")
 WAYS = ways_here(CPU)
@@ -38,6 +38,12 @@ def clock() -> Clock:
 def file(tmp_path: Path) -> Path:
     """Where figures are kept, in a folder that isn't there yet."""
     return tmp_path / "cache" / "probe.json"
+
+
+def test_a_dream_in_python_has_all_bits_unless_it_asks_for_fewer() -> None:
+    """Its gradient is looked at; the service and the command line give probes of their own."""
+    assert HERE.way(CPU).precision == "exact"
+    assert HERE.way(CPU, "fast") in WAYS
 
 
 def test_a_machine_is_measured_once_for_all_processes(file: Path, clock: Clock) -> None:
