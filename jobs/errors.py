@@ -126,7 +126,7 @@ class DiskFull(Wait):
         """
         if free is not None and free < floor:
             super().__init__(
-                f"the disk has {free / 1e9:.3g} GB free, {floor / 1e9:.3g} GB are kept free "
+                f"the disk has {_gigabytes(free)} free, {_gigabytes(floor)} are kept free "
                 "(DREAM_MIN_FREE_DISK); delete dreams, free space, or lower it"
             )
             return
@@ -250,3 +250,7 @@ class FenceLost(Stale):
     def __init__(self, id: str, fence: str) -> None:  # noqa: A002
         """Name the fence that no longer counts."""
         super().__init__(f"fence {fence} of dream {id} is no longer current")
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.1f}".removesuffix(".0") + " GB"

@@ -354,7 +354,7 @@ def test_under_the_floor_of_free_disk_new_dreams_are_refused_with_both_figures(
     assert int(answer.headers["retry-after"]) > 0
     said = answer.json()["detail"]
     assert re.fullmatch(
-        r"the disk has \S+ GB free, 1e\+09 GB are kept free \(DREAM_MIN_FREE_DISK\); "
+        r"the disk has \S+ GB free, 1,000,000,000 GB are kept free \(DREAM_MIN_FREE_DISK\); "
         "delete dreams, free space, or lower it",
         said,
     )
