@@ -19,7 +19,7 @@ QUIET    := --quiet --quiet
 LOUDER   := $(if $(TERMINAL),,$(QUIET))
 export IMAGE
 
-.PHONY: help install demo up weights test faults smoke rehearse clean
+.PHONY: help install demo up weights test bench faults smoke rehearse clean
 .DELETE_ON_ERROR:
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "make install               only set up $(VENV)"
 	@echo "make weights               only pull the weights that the tests use"
 	@echo "make test                  format, lint, types, arrows, all tests"
+	@echo "make bench                 measure speed and memory, alone on the machine (about 20 minutes); writes their page"
 	@echo "make faults                the fault tests twenty times over (about two hours); writes their figures"
 	@echo "make smoke                 start the containers beside yours, and interrupt them: Docker"
 	@echo "make rehearse              the same where no Docker runs; root on Debian 12, 30 GB"
@@ -51,6 +52,9 @@ test: $(VENV)/.installed-dev weights
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) pytest
+
+bench: $(VENV)/.installed
+	@exec $(RUN) benchmarks $(ARGS)
 
 faults: $(VENV)/.installed-dev weights
 	FAULTS=many FAULTS_PAGE=docs/reference/faults.md exec $(RUN) pytest tests/faults

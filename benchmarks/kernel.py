@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.step import _commit
+from benchmarks.line import commit
 from dream_core import native
 from dream_core.architectures import BUILT_IN
 from dream_core.model import Layer
@@ -44,7 +44,7 @@ def main() -> None:
         "device": "cpu",
         "threads": asked.threads,
         "torch": torch.__version__,
-        "commit": _commit(),
+        "commit": commit(),
     }
     print(json.dumps(record))  # noqa: T201
 

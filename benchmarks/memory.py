@@ -10,12 +10,13 @@ one JSON line for each shape and one for all of them; Linux only.
 import json
 import subprocess
 import sys
-from pathlib import Path
 from statistics import median
 
 import torch
 
-from benchmarks.step import _commit, _weights
+from benchmarks.line import line, run, tell
+from benchmarks.peak import memory_now, memory_peak
+from benchmarks.plain import random_source, random_weights
 from dream_core.architectures import BUILT_IN
 from dream_core.dream import Dream
 from dream_core.executors import Plan
@@ -25,7 +26,6 @@ from dream_core.networks import load_network
 from dream_core.spec import DreamSpec
 
 FIVE = "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
-STATUS = Path("/proc/self/status")
 # layers, height, width, pooling, kind, part, cut
 SHAPES = [
     ("relu5_1", 192, 256, "max", "whole", 0, ""),
@@ -57,31 +57,28 @@ def main() -> None:
     for shape in SHAPES:
         told = subprocess.run(
             [sys.executable, "-m", "benchmarks.memory", json.dumps(shape)],
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
             check=True,
         )
         print(told.stdout.strip(), flush=True)  # noqa: T201
         errors.append(abs(json.loads(told.stdout)["error"]))
-    record = {
-        "name": "predicted peak of memory",
-        "value": round(median(errors), 4),
-        "unit": "median |predicted / measured - 1|",
-        "largest": max(errors),
-        "shapes": len(errors),
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "commit": _commit(),
-    }
-    print(json.dumps(record))  # noqa: T201
+    tell(
+        line(
+            "predicted peak of memory",
+            value=round(median(errors), 4),
+            unit="median |predicted / measured - 1|",
+            largest=max(errors),
+            shapes=len(errors),
+        )
+    )
 
 
 def one(shape: tuple[str, int, int, str, str, int, str]) -> None:
     """Dream two iterations of one shape and print what it took."""
     layers, height, width, pooling, kind, part, cut = shape
     model = BUILT_IN["vgg19"]
-    network = load_network(model, _weights(model), pooling=pooling)
+    network = load_network(model, random_weights(model), pooling=pooling)
     spec = DreamSpec.model_validate(
         {
             "layers": dict.fromkeys(layers.split(","), 1000.0),
@@ -92,14 +89,14 @@ def one(shape: tuple[str, int, int, str, str, int, str]) -> None:
     )
     form = Form(kind, part, cut)
     plan = Plan.make(torch.device("cpu"), torch.float32).of_form(form)
-    before = _status("VmRSS")
-    source = torch.rand(3, height, width, generator=torch.Generator().manual_seed(1))
+    before = memory_now()
+    source = random_source(height, width)
     dream = Dream(source, spec, network=network, plan=plan)
     del source
     dream.step()
     dream.step()
     predicted = before + predicted_bytes(model, spec, (height, width), form)
-    measured = _status("VmHWM")
+    measured = memory_peak()
     record = {
         "layers": layers,
         "size": f"{width}x{height}",
@@ -114,14 +111,8 @@ def one(shape: tuple[str, int, int, str, str, int, str]) -> None:
     print(json.dumps(record))  # noqa: T201
 
 
-def _status(name: str) -> int:
-    """Return a figure of this process in bytes."""
-    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    return int(lines[name].split()[0]) * 1024
-
-
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         one(json.loads(sys.argv[1]))
     else:
-        main()
+        run(main)

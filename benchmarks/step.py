@@ -3,35 +3,40 @@
     python -m benchmarks.step --size 384 512 --layers relu5_1 --rounds 5
 
 VGG-19 at full width with random weights (speed doesn't depend on their values). All take turns in
-one process, so whatever else the machine does meets all of them. Prints one JSON line a precision;
-`ratio` is the median over the turns, above 1 where ours is the faster one. Peak memory (VmHWM) is
-that of a process which runs nothing else.
+one process, so whatever else the machine does meets all of them. Prints one JSON line each;
+`ratio` is the median over the turns, above 1 where ours is the faster one. Peak memory (VmHWM,
+Linux only) is that of a process which runs nothing else.
 """
 
 import argparse
-import json
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-import torch
-from torch import Tensor, nn
-
+from benchmarks.line import Line, line, run, say, tell
+from benchmarks.peak import STATUS, memory_peak
+from benchmarks.plain import DOSE, plain_step, random_source, random_weights
 from dream_core.architectures import BUILT_IN
 from dream_core.dream import Dream
 from dream_core.executors import Probe
-from dream_core.model import Model
-from dream_core.networks import load_network
+from dream_core.networks import Network, load_network
 from dream_core.spec import DreamSpec, Precision
 
-DOSE = 1000.0
 PLAIN = "plain"
-PRECISIONS = ("exact", "balanced", "fast")
-STEPS_FOR_PEAK = 3
+NO_COMPILER = "fast, no compiler"  # what runs where the native kernel could not be built
+WORDS: Mapping[str, Precision] = {
+    "exact": "exact",
+    "balanced": "balanced",
+    "fast": "fast",
+    NO_COMPILER: "fast",
+}
+EXECUTORS = ("auto", "autograd", "direct", "winograd")
+STEPS_FOR_PEAK = 2  # the first one makes the optimiser's state, the second has all there is
 
 
 def main() -> None:
@@ -39,38 +44,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time Dream.step against plain PyTorch.")
     parser.add_argument("--size", type=int, nargs=2, default=(384, 512), metavar=("H", "W"))
     parser.add_argument("--layers", nargs="+", default=["relu5_1"])
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
-    parser.add_argument("--executor", choices=("auto", "direct", "winograd"), default="auto")
+    parser.add_argument("--precisions", nargs="+", choices=WORDS, default=list(WORDS))
+    parser.add_argument("--executor", choices=EXECUTORS, default="auto")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peak-of", choices=(PLAIN, *PRECISIONS), help="print its peak in bytes")
+    parser.add_argument("--probe", type=Path, help="file of what the probe found; else it is asked")
+    parser.add_argument("--peak-of", choices=(PLAIN, *WORDS), help="print its peak in bytes")
     asked = parser.parse_args()
     if asked.peak_of:
-        print(_peak_of(asked, asked.peak_of))  # noqa: T201
+        print(_peak(asked))  # noqa: T201
         return
-    contest = Contest(asked)
-    dreams = {precision: contest.dream(precision) for precision in asked.precisions}
-    steps = {PLAIN: contest.plain(), **{name: dream.step for name, dream in dreams.items()}}
+    with tempfile.TemporaryDirectory() as folder:
+        asked.probe = asked.probe or Path(folder) / "probe.json"
+        _measure(asked)
+
+
+def _measure(asked: argparse.Namespace) -> None:
+    """Let all take turns, then each show its memory."""
+    names, contest = [PLAIN, *asked.precisions], Contest(asked)
+    steps = {name: contest.step_of(name) for name in names}
     seconds = _take_turns(steps, asked.rounds)
-    peaks = {name: _peak_elsewhere(name) for name in steps}
-    for name, dream in dreams.items():
-        ratios = [base / ours for base, ours in zip(seconds[PLAIN], seconds[name], strict=True)]
-        record = {
-            "name": f"step {' '.join(asked.layers)} {asked.size[0]}x{asked.size[1]} {name}",
-            "value": round(median(seconds[name]), 4),
-            "unit": "s/iteration",
-            "baseline": round(median(seconds[PLAIN]), 4),
-            "ratio": round(median(ratios), 3),
-            "ratios": [round(min(ratios), 3), round(max(ratios), 3)],
-            "peak_memory_bytes": peaks[name],
-            "baseline_peak_memory_bytes": peaks[PLAIN],
-            "way": str(dream.plan.way),
-            "device": dream.plan.device,
-            "cpu": dream.plan.cpu,
-            "threads": dream.plan.threads,
-            "torch": torch.__version__,
-            "commit": _commit(),
-        }
-        print(json.dumps(record), flush=True)  # noqa: T201
+    peaks = {name: _peak_elsewhere(asked, name) for name in names}
+    for name in asked.precisions:
+        tell(_told(asked, name, contest.dreams[name], seconds, peaks))
 
 
 class Contest:
@@ -79,21 +74,62 @@ class Contest:
     def __init__(self, asked: argparse.Namespace) -> None:
         """Draw weights and a source."""
         self._model = BUILT_IN["vgg19"]
-        self._weights = _weights(self._model)
-        self._source = torch.rand(3, *asked.size, generator=torch.Generator().manual_seed(1))
+        self._weights = random_weights(self._model)
+        self._source = random_source(*asked.size)
         self._layers = asked.layers
-        self._network = load_network(self._model, self._weights, pooling="max")
-        self._probe = Probe(executor=asked.executor)
+        self._executor = asked.executor
+        self._probe_file = asked.probe
+        self.dreams: dict[str, Dream] = {}
 
-    def plain(self) -> Callable[[], object]:
-        """Return the iteration that all are held against."""
-        return _plain(self._model, self._weights, self._source, self._layers)
+    def step_of(self, name: str) -> Callable[[], object]:
+        """Return the iteration of one that takes part."""
+        if name == PLAIN:
+            return plain_step(self._model, self._weights, self._source, self._layers)
+        if name not in self.dreams:
+            self.dreams[name] = self._dream(name)
+        return self.dreams[name].step
 
-    def dream(self, precision: Precision) -> Dream:
-        """Return ours in a precision."""
+    def _dream(self, name: str) -> Dream:
         layers = dict.fromkeys(self._layers, DOSE)
-        spec = DreamSpec(model="vgg19", layers=layers, iterations=10_000, precision=precision)
-        return Dream(self._source, spec, network=self._network, probe=self._probe)
+        executor = "direct" if name == NO_COMPILER else self._executor
+        spec = DreamSpec(layers=layers, iterations=10_000, precision=WORDS[name])
+        probe = Probe(self._probe_file, executor=executor)
+        return Dream(self._source, spec, network=self._network, probe=probe)
+
+    @cached_property
+    def _network(self) -> Network:
+        return load_network(self._model, self._weights, pooling="max")
+
+
+def _told(
+    asked: argparse.Namespace,
+    name: str,
+    dream: Dream,
+    seconds: Mapping[str, list[float]],
+    peaks: Mapping[str, int | None],
+) -> Line:
+    """Return the line of one that took part."""
+    height, width = asked.size
+    ratios = [base / ours for base, ours in zip(seconds[PLAIN], seconds[name], strict=True)]
+    return line(
+        f"step {' '.join(asked.layers)} {width}x{height} {name}",
+        value=round(median(seconds[name]), 4),
+        unit="s/iteration",
+        baseline=round(median(seconds[PLAIN]), 4),
+        ratio=round(median(ratios), 3),
+        ratios=[round(min(ratios), 3), round(max(ratios), 3)],
+        rounds=asked.rounds,
+        peak_memory_bytes=peaks[name],
+        baseline_peak_memory_bytes=peaks[PLAIN],
+        layers=asked.layers,
+        width=width,
+        height=height,
+        precision=name,
+        way=str(dream.plan.way),
+        form=str(dream.plan.form),
+        device=dream.plan.device,
+        threads=dream.plan.threads,
+    )
 
 
 def _take_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -105,92 +141,30 @@ def _take_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[
             step()
             if turn:
                 seconds[name].append(time.perf_counter() - start)
+        say(f"  turn {turn} of {rounds}" if turn else "  warmed up")
     return seconds
 
 
-def _peak_of(asked: argparse.Namespace, name: Any) -> int:
-    """Return the most memory that this process has held, after a few steps of one contestant."""
-    contest = Contest(asked)
-    step = contest.plain() if name == PLAIN else contest.dream(name).step
+def _peak_elsewhere(asked: argparse.Namespace, name: str) -> int | None:
+    """Return the peak of a process that runs one alone; None where the system doesn't tell it."""
+    if not STATUS.exists():
+        return None
+    say(f"  memory of {name}")
+    more = ["--probe", str(asked.probe), "--peak-of", name]
+    command = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:], *more]
+    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def _peak(asked: argparse.Namespace) -> int:
+    """Return the most memory that this process has held, after a few steps of one that takes part.
+
+    The probe has measured before, elsewhere; and weights are held once, as by who loads a file.
+    """
+    step = Contest(asked).step_of(asked.peak_of)
     for _ in range(STEPS_FOR_PEAK):
         step()
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) * 1024
-
-
-def _peak_elsewhere(name: str) -> int:
-    command = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:], "--peak-of", name]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def _plain(
-    model: Model, weights: dict[str, Tensor], source: Tensor, layers: Sequence[str]
-) -> Callable[[], object]:
-    """Return an iteration as anyone would write it: modules, autograd throughout, torch's Adam."""
-    modules = {layer.name: _module(layer.name, layer.kind, weights) for layer in model.layers}
-    deepest = max(list(modules).index(layer) for layer in layers)
-    modules = dict(list(modules.items())[: deepest + 1])
-    mean = torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
-
-    def grams(picture: Tensor) -> list[Tensor]:
-        features = (picture.flip(0) * 256 - mean).unsqueeze(0)
-        found = []
-        for name, module in modules.items():
-            features = module(features)
-            if name in layers:
-                flat = features.flatten(2)[0]
-                found.append(flat @ flat.T / features.numel())
-        return found
-
-    with torch.no_grad():
-        targets = [DOSE * gram for gram in grams(source)]
-    picture = source.clone().requires_grad_()
-    optimizer = torch.optim.Adam([picture], lr=10 / 256)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        pairs = zip(grams(picture), targets, strict=True)
-        torch.stack([(gram - target).square().mean() for gram, target in pairs]).sum().backward()
-        optimizer.step()
-
-    return step
-
-
-def _module(name: str, kind: str, weights: dict[str, Tensor]) -> nn.Module:
-    if kind == "relu":
-        return nn.ReLU()
-    if kind == "max_pool":
-        return nn.MaxPool2d(2, 2, ceil_mode=True)
-    channels, inputs, *kernel = weights[f"{name}.weight"].shape
-    convolution = nn.Conv2d(inputs, channels, kernel, padding=1)
-    tensors = {key: weights[f"{name}.{key}"] for key in ("weight", "bias")}
-    convolution.load_state_dict(tensors)
-    return convolution.requires_grad_(False)
-
-
-def _weights(model: Model) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    weights, inputs = {}, 3
-    for layer in model.layers:
-        if layer.kind == "convolution":
-            spread = (2 / (9 * inputs)) ** 0.5
-            shape = (layer.channels, inputs, *layer.kernel)
-            weights[f"{layer.name}.weight"] = torch.randn(shape, generator=generator) * spread
-            weights[f"{layer.name}.bias"] = torch.zeros(layer.channels)
-            inputs = layer.channels
-    return weights
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or "unknown"
+    return memory_peak()
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

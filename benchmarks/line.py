@@ -1,0 +1,72 @@
+"""A benchmark's line: one figure as JSON, with all that it depends on."""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dream_core.version import version
+
+Line = dict[str, Any]
+
+INTERRUPTED = 130  # what shells call the exit by Ctrl-C
+
+
+def line(name: str, **figures: Any) -> Line:
+    """Return a figure's line: its name, what was measured, and where.
+
+    Args:
+        name: of what was measured, the same in every run.
+        figures: `value`, `unit`, `baseline`, `ratio` and more; `device` where it isn't the CPU.
+    """
+    import torch  # what only reads lines needs none of it
+
+    from dream_core.executors.cpu import cpu_name, sixteen_bit_instructions
+
+    vectors = torch.backends.cpu.get_cpu_capability()
+    where = {
+        "device": "cpu",
+        "cpu": cpu_name(),
+        "instructions": f"{vectors} {sixteen_bit_instructions()}".strip(),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "torch_inception": version(),
+        },
+        "commit": commit(),
+    }
+    return {"name": name, **where, **figures}
+
+
+def tell(told: Line) -> None:
+    """Print a line."""
+    print(json.dumps(told), flush=True)  # noqa: T201
+
+
+def say(text: str) -> None:
+    """Tell whoever watches how far it is."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def commit() -> str:
+    """Return what is measured: the commit, and whether more than that is."""
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a benchmark; Ctrl-C ends it without a traceback."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,277 @@
+"""The page of figures: written from the lines that benchmarks told, with its plot.
+
+    python -m benchmarks.page    # writes it anew from performance.jsonl, measuring nothing
+
+Lines of another machine can stand beside it as performance-NAME.jsonl; they come on the page too.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import plot
+from benchmarks.line import Line, say
+from dream_core.picture.write import write_bytes
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+PAGE, LINES, OTHERS, PLOT = (
+    "performance.md",
+    "performance.jsonl",
+    "performance-*.jsonl",
+    "performance.svg",
+)
+PRECISIONS = ("exact", "balanced", "fast", "fast, no compiler")
+
+HEAD = """\
+# Performance
+
+How fast a dream is, what memory it takes, and how well both are told before. `make bench` measures
+it and writes this page; nobody types a figure.
+
+**Yours differ.** These are of the machines named below, with nothing else running on them. Another
+CPU has other vectors and another memory; which way of computing pays there is
+[measured by the probe](engine.md) when a worker first starts. For your own figures run `make bench`
+in your clone: it takes about 20 minutes on two cores, writes this page anew, and
+`git checkout docs/reference` brings ours back. `make bench ARGS=--quick` tries it in seconds.
+
+Every figure was taken turn about with its baseline in one run, and is the median over the turns.
+All that was told, with the commit, is in [performance.jsonl](performance.jsonl).
+"""
+
+SPEED = """\
+## One iteration
+
+For whoever waits for a dream: seconds of an iteration, in brackets how many times as fast that is
+as the same dream in a plain PyTorch loop (modules, autograd, Adam, float32) with as many threads.
+VGG-19, Adam, no frame saved. *No compiler* is `fast` where the native kernel could not be built.
+"""
+
+MEMORY = """\
+## Memory
+
+For whoever hosts: the most memory that a process held which ran nothing else, in MB, with Python,
+torch and the network in it; in brackets the part of what the plain loop's process held. Where less
+is free than here, a dream is seen in more and smaller parts and needs less.
+"""
+
+REST = """\
+## Around the iteration
+
+For whoever hosts, and for whoever trusts an estimate. A ratio is that of a figure to its baseline.
+"""
+
+NOT_ON_GPU = """\
+## What nobody has measured
+
+- GPUs: all of the code for CUDA and MPS. No figure above is of one, and no run has told yet how
+  fast they are.
+- More threads than the machines above have, and CPUs of other kinds.
+- Other models: every figure here is VGG-19's.
+"""
+
+NOT_MEASURED = """\
+## What nobody has measured
+
+- MPS, and GPUs and CPUs of other kinds than those above.
+- Other models: every figure here is VGG-19's.
+"""
+
+
+class Shape(NamedTuple):
+    """What was dreamed: the picture's size and the layers asked."""
+
+    width: int
+    height: int
+    layers: tuple[str, ...]
+
+    @property
+    def size(self) -> str:
+        """Width × height, as the page says it."""
+        return f"{self.width} × {self.height}"
+
+    @property
+    def asked(self) -> str:
+        """The layers in few words."""
+        return " … ".join(dict.fromkeys((self.layers[0], self.layers[-1])))
+
+
+class Machine(NamedTuple):
+    """Where lines come from."""
+
+    device: str
+    cpu: str
+    instructions: str
+    threads: int
+
+    @classmethod
+    def of(cls, line: Line) -> "Machine":
+        """Return that of a line; what it doesn't tell stays empty."""
+        told = line.get("device", ""), line.get("cpu", ""), line.get("instructions", "")
+        return cls(*(str(each or "") for each in told), int(line.get("threads") or 0))
+
+
+def main() -> None:
+    """Write the page anew."""
+    write(read(FOLDER / LINES), FOLDER)
+    say(f"{FOLDER / PAGE} is written")
+
+
+def write(lines: Sequence[Line], folder: Path) -> None:
+    """Write lines, plot and page into a folder; the page last, as it speaks of the others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    page, picture = contents([*lines, *others(folder)])
+    write_bytes(folder / LINES, text.encode())
+    write_bytes(folder / PLOT, picture.encode())
+    write_bytes(folder / PAGE, page.encode())
+
+
+def others(folder: Path) -> list[Line]:
+    """Return the lines of other machines."""
+    return [line for file in sorted(folder.glob(OTHERS)) for line in read(file)]
+
+
+def read(file: Path) -> list[Line]:
+    """Return the lines of a file."""
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def contents(lines: Sequence[Line]) -> tuple[str, str]:
+    """Return the page and its plot."""
+    steps = [line for line in lines if "precision" in line]
+    rest = [line for line in lines if "precision" not in line and "value" in line]
+    machines = list(dict.fromkeys(map(Machine.of, steps)))
+    parts = [HEAD, f"![Speed against plain PyTorch, by picture, layers and precision]({PLOT})\n"]
+    for heading, tell in ((SPEED, _speed), (MEMORY, _memory)):
+        parts.append(heading)
+        for machine in machines:
+            own = [line for line in steps if Machine.of(line) == machine]
+            parts += [_said_of(machine, own), tell(own)]
+    if rest:
+        parts += [REST, _figures(rest)]
+    on_gpu = any(machine.device.startswith("cuda") for machine in machines)
+    return "\n".join([*parts, NOT_MEASURED if on_gpu else NOT_ON_GPU]), _plot(steps, machines)
+
+
+def _said_of(machine: Machine, lines: Sequence[Line]) -> str:
+    """Say of which machine a table is."""
+    versions = lines[0]["versions"]
+    where = f"{machine.cpu} ({machine.instructions})"
+    if machine.device != "cpu":
+        where = f"{machine.device} beside {where}"
+    threads = f"{machine.threads} threads" if machine.threads != 1 else "1 thread"
+    commits = ", ".join(dict.fromkeys(f"`{line['commit']}`" for line in lines))
+    return (
+        f"{where}, {threads}, torch {versions['torch']}, Python {versions['python']}, "
+        f"commit {commits}:\n"
+    )
+
+
+def _speed(lines: Sequence[Line]) -> str:
+    """Return seconds of an iteration, and how they were had."""
+    table = _table(
+        lines,
+        lambda line: f"{_rounded(line['baseline'])} s",
+        lambda line: f"{_rounded(line['value'])} s ({line['ratio']:.1f} ×)",
+    )
+    ways = [f"{name}: {_found(lines, name)}" for name in PRECISIONS if _found(lines, name)]
+    return f"{table}\nRun as: {'; '.join(ways)}.\n"
+
+
+def _found(lines: Iterable[Line], precision: str) -> str:
+    """Return the ways and forms that a precision was run in."""
+    own = [line for line in lines if line["precision"] == precision]
+    return " or ".join(dict.fromkeys(f"`{line['way']}` {line['form']}" for line in own))
+
+
+def _memory(lines: Sequence[Line]) -> str:
+    """Return peaks of processes."""
+
+    def ours(line: Line) -> str:
+        peak, plain = line["peak_memory_bytes"], line["baseline_peak_memory_bytes"]
+        return f"{_megabytes(peak)} ({peak / plain:.2f})" if peak and plain else "–"
+
+    return _table(lines, lambda line: _megabytes(line["baseline_peak_memory_bytes"]), ours)
+
+
+def _table(lines: Iterable[Line], plain: Callable[[Line], str], ours: Callable[[Line], str]) -> str:
+    """Return a row for each shape: plain PyTorch's figure, and ours of each precision."""
+    by_shape: dict[Shape, dict[str, Line]] = {}
+    for line in lines:
+        shape = Shape(line["width"], line["height"], tuple(line["layers"]))
+        by_shape.setdefault(shape, {})[line["precision"]] = line
+    rows = [
+        (
+            shape.size,
+            shape.asked,
+            plain(next(iter(found.values()))),
+            *(ours(found[name]) if name in found else "–" for name in PRECISIONS),
+        )
+        for shape, found in by_shape.items()
+    ]
+    return _markdown(("picture", "layers", "plain PyTorch", *PRECISIONS), rows)
+
+
+def _figures(lines: Iterable[Line]) -> str:
+    """Return a row for each line of any other benchmark."""
+    rows = [
+        (
+            str(line["name"]),
+            _with_unit(line["value"], line),
+            _with_unit(line.get("baseline"), line),
+            _rounded(line["ratio"]) if line.get("ratio") is not None else "–",
+            f"{Machine.of(line).device or 'cpu'}, {Machine.of(line).threads} threads",
+        )
+        for line in lines
+    ]
+    return _markdown(("what", "figure", "baseline", "ratio", "on"), rows)
+
+
+def _plot(lines: Sequence[Line], machines: Sequence[Machine]) -> str:
+    """Draw the ratios of the first machine: a panel for each size, a group for its layers."""
+    panels: dict[str, dict[str, dict[str, float]]] = {}
+    for line in lines:
+        if Machine.of(line) == machines[0]:
+            shape = Shape(line["width"], line["height"], tuple(line["layers"]))
+            groups = panels.setdefault(shape.size, {})
+            groups.setdefault(shape.asked, {})[line["precision"]] = line["ratio"]
+    drawn = [
+        plot.Panel(
+            size,
+            [
+                plot.Group(asked, [of.get(name) for name in PRECISIONS])
+                for asked, of in all_.items()
+            ],
+        )
+        for size, all_ in panels.items()
+    ]
+    title = "An iteration, times as fast as plain PyTorch (the dashed line)"
+    return plot.draw(title, PRECISIONS, drawn)
+
+
+def _with_unit(value: float | None, line: Line) -> str:
+    if value is None:
+        return "–"
+    unit = line.get("unit", "")
+    if unit.startswith("median |"):  # of errors: a fraction
+        return f"{value * 100:.1f} %"
+    return f"{_rounded(value)} {unit}".strip()
+
+
+def _rounded(value: float) -> str:
+    """Return three digits that count, never more."""
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def _megabytes(count: int | None) -> str:
+    return "–" if count is None else f"{count / 1e6:.0f}"
+
+
+def _markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    ruled = [titles, ["---"] * len(titles), *rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in ruled)
+
+
+if __name__ == "__main__":
+    main()

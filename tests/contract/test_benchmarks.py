@@ -1,0 +1,120 @@
+"""Benchmarks: lines become the page, the page says what its lines do, all or nothing is written."""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import page
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(file.stem for file in (ROOT / "benchmarks").glob("[a-z]*.py"))
+FILES = {page.PAGE, page.LINES, page.PLOT}
+
+
+def bench(folder: Path) -> subprocess.Popen[str]:
+    """Start what `make bench ARGS=--quick` starts."""
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--to", str(folder)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def step(precision: str, ratio: float, layers: Sequence[str] = ("relu3_1",)) -> dict[str, Any]:
+    """Return the line of an iteration that plain PyTorch takes 2 s and 1000 MB for."""
+    return {
+        "name": f"step {precision}",
+        "value": 2 / ratio,
+        "baseline": 2.0,
+        "ratio": ratio,
+        "peak_memory_bytes": 400_000_000,
+        "baseline_peak_memory_bytes": 1_000_000_000,
+        "layers": list(layers),
+        "width": 640,
+        "height": 480,
+        "precision": precision,
+        "way": f"winograd {precision}",
+        "form": "whole",
+        "device": "cpu",
+        "cpu": "Some CPU",
+        "instructions": "AVX2",
+        "threads": 8,
+        "versions": {"torch": "2.99", "python": "3.12"},
+        "commit": "abc1234",
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_benchmark_finds_what_it_needs(name: str) -> None:
+    """Nobody runs them for weeks; what they import may move in between."""
+    importlib.import_module(f"benchmarks.{name}")
+
+
+def test_an_iteration_is_told_beside_plain_pytorch() -> None:
+    """Seconds and memory, by picture, layers and precision, and the machine that they are of."""
+    text, picture = page.contents([step("exact", 4.0), step("fast", 10.0)])
+
+    assert "| 640 × 480 | relu3_1 | 2 s | 0.5 s (4.0 ×) | – | 0.2 s (10.0 ×) | – |" in text
+    assert "| 640 × 480 | relu3_1 | 1000 | 400 (0.40) | – | 400 (0.40) | – |" in text
+    assert "Some CPU (AVX2), 8 threads, torch 2.99, Python 3.12, commit `abc1234`" in text
+    labels = [each.text for each in ElementTree.fromstring(picture).iter()]  # noqa: S314
+    assert {"640 × 480", "relu3_1", "4.0", "10.0"} <= set(labels)
+
+
+def test_a_line_of_any_other_benchmark_comes_on_the_page_by_its_name() -> None:
+    """Whoever writes one need not touch the page."""
+    other = {"name": "a cup of tea", "value": 0.25, "unit": "s", "baseline": 0.2, "ratio": 1.25}
+
+    text, _ = page.contents([step("fast", 8.0), {**other, "device": "cpu", "threads": 2}])
+
+    assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 | cpu, 2 threads |" in text
+
+
+def test_what_nobody_has_measured_is_said_until_somebody_has() -> None:
+    """No figure of a GPU is on the page before there is one."""
+    gpu = {**step("fast", 90.0), "device": "cuda:0"}
+
+    (without, _), (with_gpu, _) = page.contents([step("fast", 8.0)]), page.contents([gpu])
+
+    assert "No figure above is of one" in without
+    assert "No figure above is of one" not in with_gpu
+
+
+def test_a_run_writes_lines_plot_and_page(tmp_path: Path) -> None:
+    """From the command to the files, on a tiny picture: what a line holds, a reader can rely on."""
+    run = bench(tmp_path)
+    told, said = run.communicate(timeout=200)
+
+    assert run.returncode == 0, said
+    assert {file.name for file in tmp_path.iterdir()} == FILES
+    (line,) = map(json.loads, told.splitlines())
+    assert page.read(tmp_path / page.LINES) == [line]
+    assert line["value"] > 0
+    assert line["ratio"] == pytest.approx(line["baseline"] / line["value"], rel=0.9)
+    assert line["peak_memory_bytes"] > 50e6
+    assert set(line["versions"]) == {"torch", "python", "torch_inception"}
+    assert (line["device"], line["threads"] > 0, bool(line["commit"])) == ("cpu", True, True)
+    assert "[1 of 1, 0:00]" in said
+
+
+def test_a_run_that_is_interrupted_writes_nothing(tmp_path: Path) -> None:
+    """Half a page would look like a whole one; what it had started ends with it."""
+    run = bench(tmp_path)
+    assert run.stderr is not None
+    while "warmed up" not in (said := run.stderr.readline()):
+        assert said, "it ended by itself"
+
+    os.kill(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=200)  # its pipes are closed when its children have ended too
+
+    assert run.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+    assert "Traceback" not in said
