@@ -59,7 +59,7 @@ def chains(layers: Sequence[Layer], asked: Collection[str]) -> Iterator[Chain]:
             layer.inputs == (last.name,)
             and readers[last.name] == 1
             and last.name not in asked
-            and _follows(last, layer)
+            and _follows(open_chain, layer)
         ):
             yield Chain(tuple(open_chain))
             open_chain = []
@@ -68,7 +68,10 @@ def chains(layers: Sequence[Layer], asked: Collection[str]) -> Iterator[Chain]:
         yield Chain(tuple(open_chain))
 
 
-def _follows(last: Layer, layer: Layer) -> bool:
+def _follows(chain: Sequence[Layer], layer: Layer) -> bool:
+    first, last = chain[0], chain[-1]
+    if first.kind != "convolution":
+        return False
     if layer.kind == "relu":
         return last.kind == "convolution" and not layer.negative_slope
     return last.kind in ("convolution", "relu") and halves(layer)

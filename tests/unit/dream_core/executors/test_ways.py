@@ -114,6 +114,19 @@ def test_in_float64_it_is_the_reference(
 
 
 @pytest.mark.parametrize("way", EXACT, ids=str)
+@pytest.mark.parametrize("asked", ["conv1_2", "conv2_2", "conv4_4"])
+def test_a_pool_behind_a_relu_that_stands_alone_is_run(asked: str, way: Way) -> None:
+    """A convolution that is asked ends its chain, and leaves its ReLU to the pool."""
+    reference, picture = network_of(thin_model(), torch.float64), random_picture(3, 37, 50)
+
+    expected, far = pulled(reference, picture, [asked, "conv5_1"])
+    found, ours = pulled(reference.run_by(way), picture, [asked, "conv5_1"])
+
+    assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    assert apart(ours, far) < 1e-12
+
+
+@pytest.mark.parametrize("way", EXACT, ids=str)
 def test_layers_of_every_kind_run_beside_each_other(way: Way) -> None:
     """What has no fast form runs as the reference does, between the others."""
     model = Model(
