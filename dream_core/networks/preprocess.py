@@ -14,16 +14,18 @@ class Preprocess:
 
     def __init__(self, rule: Preprocessing, device: torch.device, dtype: torch.dtype) -> None:
         """Put the constants where the network runs."""
-        self._order = ["RGB".index(channel) for channel in rule.order]
+        # On the device: a list would be copied there at every look, and waited for.
+        self._order = torch.tensor(["RGB".index(channel) for channel in rule.order], device=device)
         self._scale = rule.scale
         self._mean = torch.tensor(rule.mean, device=device, dtype=dtype).view(3, 1, 1)
         self._std = torch.tensor(rule.std, device=device, dtype=dtype).view(3, 1, 1)
 
     def apply(self, picture: Tensor) -> Tensor:
         """Return what the network eats, (1, 3, H, W), of a (3, H, W) RGB picture."""
-        return ((picture[self._order] * self._scale - self._mean) / self._std).unsqueeze(0)
+        ordered = picture.index_select(0, self._order)
+        return ((ordered * self._scale - self._mean) / self._std).unsqueeze(0)
 
     def pull_back(self, gradient: Tensor) -> Tensor:
         """Return d loss / d picture, (3, H, W) RGB, of d loss / d input, (1, 3, H, W)."""
         scaled = gradient[0] / self._std * self._scale
-        return scaled[self._order]  # reversing three channels undoes itself
+        return scaled.index_select(0, self._order)  # reversing three channels undoes itself
