@@ -16,6 +16,7 @@ class Look:
 
     losses: Mapping[str, float]  # by layer
     gradient: Tensor  # d loss / d picture, (3, H, W)
+    note: str = ""  # how it was taken, where that is to be known
 
     @property
     def loss(self) -> float:

@@ -13,13 +13,17 @@ def gradients(scale: float) -> list[Tensor]:
     return [torch.randn(3, 4, 5, generator=generator) * scale for _ in range(8)]
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("scale", [1e3, 1e-3, 1e-6])
-def test_the_update_is_torch7s_on_the_scale_of_2015(scale: float) -> None:
-    """ε before bias correction, on BGR × 256; torch's own Adam goes elsewhere."""
+def test_the_update_is_torch7s_on_the_scale_of_2015(scale: float, fused: bool) -> None:
+    """ε before bias correction, on BGR × 256; torch's own Adam goes elsewhere.
+
+    Its kernel doesn't, which a GPU runs: it is told that its own correction is long over.
+    """
     picture = torch.full((3, 4, 5), 0.5)
     pulls = gradients(scale)
     coming = iter(pulls)
-    adam = Adam(picture, learning_rate=10.0)
+    adam = Adam(picture, learning_rate=10.0, fused=fused)
 
     for _ in pulls:
         adam.follow(picture, lambda _: Look({"a": 1.0}, next(coming)))
@@ -59,3 +63,19 @@ def test_a_picture_without_a_gradient_is_left_where_it_is() -> None:
 
     assert torch.equal(picture, torch.full((3, 2, 2), 0.25))
     assert adam.state_dict()["iteration"] == 0
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_step_that_is_lost_moves_nothing(fused: bool) -> None:
+    """Neither the picture nor the moments, whatever is in the gradient; nobody has to ask."""
+    picture, (first, second, *_) = torch.full((3, 4, 5), 0.25), gradients(1.0)
+    adam = Adam(picture, learning_rate=1.0, fused=fused)
+    adam.follow(picture, lambda _: Look({"a": 1.0}, first))
+    before, state = picture.clone(), adam.state_dict()
+
+    adam.move(picture, second * torch.inf, lost=torch.ones(()))
+
+    assert torch.equal(picture, before)
+    assert all(torch.equal(adam.state_dict()[one], state[one]) for one in ("mean", "square"))
+    adam.move(picture, second, lost=torch.zeros(()))
+    assert not torch.equal(picture, before)
