@@ -10,11 +10,13 @@ from dream_core.executors.autograd import Autograd
 from dream_core.executors.convolutions import TorchConvolutions
 from dream_core.executors.direct import Direct
 from dream_core.executors.executor import Executor
+from dream_core.executors.kept import KeptConvolutions
 from dream_core.executors.way import REFERENCE, WAYS, Way
 from dream_core.executors.winograd import WinogradConvolutions
 
 # It has float32's range, so nothing has to be scaled; float16 ends at 65,504.
 SIXTEEN_BIT = torch.bfloat16
+MULTIPLIES_FEWER_BITS = (8, 0)  # compute capability from which a GPU has TF32 and bfloat16
 
 
 def ways_here(device: torch.device) -> tuple[Way, ...]:
@@ -23,6 +25,11 @@ def ways_here(device: torch.device) -> tuple[Way, ...]:
 
 
 def _can_be_had(way: Way, device: torch.device) -> bool:
+    if device.type == "mps":  # nobody has tried anything else there
+        return way == REFERENCE
+    if device.type == "cuda" and way.precision != "exact":
+        able = torch.cuda.get_device_capability(device) >= MULTIPLIES_FEWER_BITS
+        return way.executor == "direct" and able
     if way.executor in ("autograd", "direct"):
         return True
     if device.type != "cpu" or not native.available():
@@ -36,6 +43,11 @@ def build(way: Way, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Execut
     if way == REFERENCE:
         return Autograd(weights)
     exact, fast = way.precision == "exact", way.precision == "fast"
+    if any(tensor.is_cuda for tensor in weights.values()):
+        by_values = KeptConvolutions(
+            weights, SIXTEEN_BIT if fast else dtype, tf32=way.precision == "balanced"
+        )
+        return Direct([by_values], [by_values])
     full, short = TorchConvolutions(weights, dtype), TorchConvolutions(weights, SIXTEEN_BIT)
     forth, back = (short if fast else full), (full if exact else short)
     if way.executor == "direct":

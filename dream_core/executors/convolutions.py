@@ -1,7 +1,7 @@
 """Convolutions with the ReLU and the pool behind them, forth and back, in torch's own operators."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,26 +11,27 @@ from dream_core.executors import bits
 from dream_core.executors.chain import Chain
 from dream_core.model import Layer
 
+Passes = Any
+"""Where the way back passes: what a form's `forward` keeps for a `backward` of its kind."""
+
 
 class Convolutions(Protocol):
     """A way to compute chains that begin with a convolution.
 
-    All ways write the same bits, so one may go forth and another back.
+    All ways on a CPU write the same bits, so one may go forth and another back.
     """
 
     def takes(self, chain: Chain) -> bool:
         """Whether it has a form for such a chain."""
 
-    def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Passes]:
         """Return what comes out, channels-last, and where the way back passes.
 
-        Those are bits of the convolution's own output: where it is above zero, if a ReLU follows,
-        and where a max pool chose it, if one does; None where everything passes.
+        On a CPU those are bits of the convolution's own output: where it is above zero, if a ReLU
+        follows, and where a max pool chose it, if one does; None where everything passes.
         """
 
-    def backward(
-        self, chain: Chain, gradient: Tensor, alive: Tensor | None, seen: torch.Size
-    ) -> Tensor:
+    def backward(self, chain: Chain, gradient: Tensor, alive: Passes, seen: torch.Size) -> Tensor:
         """Return d loss / d what was read, of shape `seen`, of d loss / d what came out."""
 
 
@@ -79,7 +80,7 @@ class TorchConvolutions:
         found: Tensor
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient,
-            _shaped(gradient, seen),
+            shaped(gradient, seen),
             self._tensor(f"{layer.name}.weight"),
             None,
             layer.stride,
@@ -131,7 +132,7 @@ def unpool(gradient: Tensor, pool: Layer, alive: Tensor | None, size: tuple[int,
         return bits.spread(gradient, alive)
     found: Tensor = torch.ops.aten.avg_pool2d_backward(
         gradient,
-        _shaped(gradient, torch.Size((*gradient.shape[:2], *size))),
+        shaped(gradient, torch.Size((*gradient.shape[:2], *size))),
         pool.kernel,
         pool.stride,
         pool.padding,
@@ -142,7 +143,7 @@ def unpool(gradient: Tensor, pool: Layer, alive: Tensor | None, size: tuple[int,
     return found
 
 
-def _shaped(gradient: Tensor, shape: torch.Size) -> Tensor:
+def shaped(gradient: Tensor, shape: torch.Size) -> Tensor:
     """Stand in for what was read: without weights' gradients, only its shape is looked at."""
     return torch.empty(
         shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last

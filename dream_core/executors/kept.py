@@ -1,0 +1,99 @@
+"""Convolutions with the ReLU and the pool behind them, for a GPU: the values themselves are kept.
+
+A GPU has the room, and packing bits would take it as long as a layer.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dream_core.executors.chain import Chain
+from dream_core.executors.convolutions import Passes, average, shaped, unpool
+from dream_core.model import Layer
+
+
+class KeptConvolutions:
+    """Any convolution, channels last, in one dtype; torch's own operators, none of which waits."""
+
+    def __init__(self, weights: Mapping[str, Tensor], dtype: torch.dtype, *, tf32: bool) -> None:
+        """Compute in `dtype`; `tf32` lets a GPU multiply float32 with 10 bits behind the point."""
+        # At once and not when needed: what is made while a graph is captured is that graph's.
+        self._weights = {
+            name: tensor.to(dtype, memory_format=torch.channels_last)
+            if tensor.dim() == 4
+            else tensor.to(dtype)
+            for name, tensor in weights.items()
+        }
+        self._dtype = dtype
+        self._tf32 = tf32
+
+    def takes(self, chain: Chain) -> bool:
+        """Every one."""
+        return chain.first.kind == "convolution"
+
+    def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Passes]:
+        """See `Convolutions`; the way back passes where a ReLU gave something, and a pool found."""
+        layer, pool = chain.first, chain.pool
+        with _multiplying(tf32=self._tf32):
+            out = functional.conv2d(
+                features.to(self._dtype, memory_format=torch.channels_last),
+                self._weights[f"{layer.name}.weight"],
+                self._weights[f"{layer.name}.bias"],
+                *(layer.stride, layer.padding, layer.dilation, layer.groups),
+            )
+        if pool and pool.kind == "max_pool":
+            # Pooled first: the largest stays the largest, and a quarter is rectified.
+            seen = out.shape
+            out, places = torch.ops.aten.max_pool2d_with_indices(out, *_window(pool))
+            alive = out.relu_() if chain.rectified else None
+            return out, (alive, places, seen)
+        alive = out.relu_() if chain.rectified else None
+        return (average(out, pool) if pool else out), (alive, None, out.shape)
+
+    def backward(self, chain: Chain, gradient: Tensor, alive: Passes, seen: torch.Size) -> Tensor:
+        """See `Convolutions`."""
+        layer, pool = chain.first, chain.pool
+        rectified, places, size = alive
+        gradient = gradient.to(self._dtype, memory_format=torch.channels_last)
+        if pool and pool.kind == "average_pool":
+            gradient = unpool(gradient, pool, None, (size[2], size[3]))
+        if rectified is not None:
+            gradient = torch.ops.aten.threshold_backward(gradient, rectified, 0)
+        if pool and pool.kind == "max_pool":
+            gradient = torch.ops.aten.max_pool2d_with_indices_backward(
+                gradient,
+                shaped(gradient, size),
+                *_window(pool),
+                places,
+            )
+        with _multiplying(tf32=self._tf32):
+            found: Tensor
+            found, _, _ = torch.ops.aten.convolution_backward(
+                gradient,
+                shaped(gradient, seen),
+                self._weights[f"{layer.name}.weight"],
+                None,
+                *(layer.stride, layer.padding, layer.dilation),
+                *(False, (0, 0), layer.groups),
+                (True, False, False),
+            )
+        return found
+
+
+def _window(pool: Layer) -> tuple[list[int], list[int], list[int], list[int], bool]:
+    """Return a 2 × 2 pool's window as torch's operators take it."""
+    return [2, 2], [2, 2], [0, 0], [1, 1], pool.rounds_up
+
+
+@contextmanager
+def _multiplying(*, tf32: bool) -> Iterator[None]:
+    """Let cuDNN multiply float32 as TF32 inside, if it may; a CPU takes no notice."""
+    cudnn = torch.backends.cudnn
+    before, cudnn.allow_tf32 = cudnn.allow_tf32, tf32
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before

@@ -1,0 +1,112 @@
+"""What a GPU runs, held to the reference where there is none: the same operators on the CPU."""
+
+from copy import copy
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from dream_core.executors.building import SIXTEEN_BIT
+from dream_core.executors.direct import Direct
+from dream_core.executors.kept import KeptConvolutions
+from dream_core.model import IMAGENET, Layer, Model, Origin, Pooling
+from dream_core.networks import Network, load_network
+from tests.branches import BRANCHES
+from tests.thin import random_picture, random_weights, thin_model
+
+# Branches of every kind, with a pool behind a convolution that no ReLU has rectified.
+BARE = (
+    Layer(name="bare", kind="convolution", inputs=("far",), channels=6, kernel=(3, 3)),
+    Layer(name="half", kind="max_pool", inputs=("bare",), channels=6, kernel=(2, 2), stride=(2, 2)),
+)
+ODD = Model(
+    name="odd",
+    title="for tests",
+    layers=(*BRANCHES, *BARE),
+    preprocessing=IMAGENET,
+    default_layer="half",
+    content_layer="half",
+    origin=Origin(kind="file", name="random"),
+)
+THIN = thin_model()
+ROUNDED_DOWN = THIN.model_copy(
+    update={
+        "layers": tuple(
+            layer.model_copy(update={"rounds_up": False}) if layer.is_pool else layer
+            for layer in THIN.layers
+        )
+    }
+)
+
+
+def networks(
+    model: Model, pooling: Pooling, dtype: torch.dtype, computes_in: torch.dtype
+) -> tuple[Network, Network]:
+    """Return the reference and what a GPU would run, of the same random weights."""
+    weights = random_weights(model, 19)
+    reference = load_network(model, weights, pooling=pooling, dtype=dtype)
+    held = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    kept, other = KeptConvolutions(held, computes_in, tf32=True), copy(reference)
+    other.executor = Direct([kept], [kept])
+    return reference, other
+
+
+def pulled(
+    network: Network, picture: Tensor, layers: list[str]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return features, and the gradient that some pull at them has."""
+    features, tape = network.forward(picture.to(network.dtype), layers)
+    return features, tape.backward({name: one.square() for name, one in features.items()})
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """Return the relative L2 distance."""
+    return float((one - other).norm() / (other.norm() + 1e-30))
+
+
+@pytest.mark.parametrize("size", [(37, 50), (64, 48)])
+@pytest.mark.parametrize(
+    ("model", "pooling"),
+    [(THIN, "max"), (THIN, "avg"), (ROUNDED_DOWN, "max"), (ROUNDED_DOWN, "avg"), (ODD, "max")],
+    ids=["up-max", "up-avg", "down-max", "down-avg", "odd"],
+)
+def test_in_float64_it_is_the_reference(
+    model: Model, pooling: Pooling, size: tuple[int, int]
+) -> None:
+    """Features and gradient, at every layer alone and all together, to 1e-12."""
+    reference, kept = networks(model, pooling, torch.float64, torch.float64)
+    picture = random_picture(3, *size)
+
+    for asked in [*([name] for name in model.layer_names), list(model.layer_names), []]:
+        expected, far = pulled(reference, picture, asked)
+        found, ours = pulled(kept, picture, asked)
+
+        assert list(found) == list(expected)
+        assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        assert apart(ours, far) < 1e-12
+
+
+def test_in_16_bit_it_is_near() -> None:
+    """As near as the narrow layers of a test allow; see `test_ways`."""
+    reference, kept = networks(THIN, "max", torch.float32, SIXTEEN_BIT)
+    picture = random_picture(1, 45, 37)
+
+    _, far = pulled(reference, picture, ["relu2_1", "relu4_1"])
+    features, ours = pulled(kept, picture, ["relu2_1", "relu4_1"])
+
+    assert 0 < apart(ours, far) < 0.7
+    assert ours.dtype == features["relu4_1"].dtype == torch.float32
+
+
+def test_what_others_multiply_by_is_left_as_it_was() -> None:
+    """TF32 is a switch of the whole process, and Gram matrices are to be multiplied in full."""
+    _, kept = networks(THIN, "max", torch.float32, torch.float32)
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        pulled(kept, random_picture(1, 20, 20), ["relu2_1"])
+
+        assert not torch.backends.cudnn.allow_tf32
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
