@@ -24,3 +24,13 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if wanted not in names:
         raise DeviceMissing(name, names)
     return torch.device(wanted)
+
+
+def check_dtype(device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse what a device can't compute in.
+
+    Raises:
+        ValueError: float64 on Apple's GPUs.
+    """
+    if device.type == "mps" and dtype == torch.float64:
+        raise ValueError("mps computes in float32 at most, not float64; take the device cpu for it")

@@ -9,6 +9,7 @@ import torch
 
 from dream_core import native
 from dream_core.errors import StateRefused
+from dream_core.executors import cuda
 from dream_core.executors.building import ways_here
 from dream_core.executors.cpu import sixteen_bit_instructions
 from dream_core.executors.device import resolve_device
@@ -33,7 +34,7 @@ class Plan:
     device: str
     threads: int
     torch_version: str
-    cpu: str  # the instructions that kernels were chosen by
+    cpu: str  # the instructions that kernels were chosen by; on CUDA the GPU and its libraries
     parts: Literal["whole", "bands", "tiles"] = "whole"
     part_pixels: int = 0  # rows of a band, side of a tile
     cut: str = ""  # the pool behind which bands end
@@ -49,7 +50,7 @@ class Plan:
             threads=torch.get_num_threads(),
             # Plain text: torch's own class of version isn't read back by a safe torch.load.
             torch_version=str(torch.__version__),
-            cpu=_instructions(way),
+            cpu=_instructions(device, way),
         )
 
     @property
@@ -104,28 +105,24 @@ class Plan:
     def held(self) -> Iterator[None]:
         """Compute as planned inside, whatever another dream of this process has set.
 
-        On CUDA: full float32 and cuDNN's deterministic algorithms, none chosen by timing.
+        On CUDA: full float32, but where a way asks for TF32, and cuDNN's deterministic algorithms,
+        none chosen by timing.
         """
         # A setting of the thread that computes, and cheap to look at.
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
-        if not self.device.startswith("cuda"):
-            with nullcontext() if self.parts == "whole" else freed_at_once():
+        if self.device.startswith("cuda"):
+            with cuda.multiplying_in_full():
                 yield
             return
-        matmul = torch.backends.cuda.matmul
-        before, matmul.allow_tf32 = matmul.allow_tf32, False
-        try:
-            with torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-            ):
-                yield
-        finally:
-            matmul.allow_tf32 = before
+        with nullcontext() if self.parts == "whole" else freed_at_once():
+            yield
 
 
-def _instructions(way: Way) -> str:
+def _instructions(device: torch.device, way: Way) -> str:
     """Return what kernels are chosen by: of 16-bit ones more than the width of vectors."""
+    if device.type == "cuda":
+        return cuda.kernels(device)
     vectors = torch.backends.cpu.get_cpu_capability()
     parts = [vectors]
     if way.precision != "exact":

@@ -1,0 +1,94 @@
+"""What only CUDA has: captured graphs, copies beside the stream, ways to multiply.
+
+Nobody has run this file on a GPU yet: `docs/reference/gpu.md` says what is known of it.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+WARM_UPS = 2  # what libraries make when they are first called can't be made in a capture
+
+
+class CudaStream:
+    """Runs iterations on a device as one captured graph, and brings tensors to the host."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Take two streams of the device's: one to capture on, one to copy on."""
+        self._device = device
+        self._capturing = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def capture(self, iterate: Callable[[], None]) -> Callable[[], None]:
+        """Return what does the same in one launch, or operation by operation where that fails.
+
+        `iterate` runs here too, to warm up. What it reads and leaves must lie where it lies now.
+        """
+        self._capturing.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.device(self._device), torch.cuda.stream(self._capturing):
+            for _ in range(WARM_UPS):
+                iterate()
+            torch.cuda.synchronize(self._device)
+            graph = torch.cuda.CUDAGraph()
+            try:
+                # Other threads may do with the device what they like: nothing of it is captured.
+                with torch.cuda.graph(
+                    graph, stream=self._capturing, capture_error_mode="thread_local"
+                ):
+                    iterate()
+            except RuntimeError as error:
+                reason = error.__context__ or error
+                log.warning(
+                    "no graph can be captured on %s, so it runs operation by operation: %s",
+                    self._device,
+                    reason,
+                )
+                return iterate
+        return graph.replay
+
+    def bring(self, tensor: Tensor) -> Callable[[], Tensor]:
+        """Start to copy a tensor to the host; return what waits for it, in whatever thread.
+
+        The stream goes on meanwhile, and may write over `tensor`.
+        """
+        with torch.cuda.device(self._device):
+            copied = tensor.detach().clone()
+            here = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            arrived = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+            self._copying.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._copying):
+                here.copy_(copied, non_blocking=True)
+                arrived.record()
+            copied.record_stream(self._copying)
+
+        def wait() -> Tensor:
+            arrived.synchronize()
+            return here
+
+        return wait
+
+
+@contextmanager
+def multiplying_in_full() -> Iterator[None]:
+    """Multiply float32 as float32 inside, by algorithms that are deterministic and not timed."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, False
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            yield
+    finally:
+        matmul.allow_tf32 = before
+
+
+def kernels(device: torch.device) -> str:
+    """Return what a GPU's kernels are chosen by, as a plan has it."""
+    name = torch.cuda.get_device_name(device)
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return f"{name}, CUDA {torch.version.cuda}, cuDNN {cudnn}, Adam in one kernel"

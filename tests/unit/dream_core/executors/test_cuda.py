@@ -1,0 +1,119 @@
+"""How a capture is asked for; the graphs themselves nobody has run."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import pytest
+import torch
+
+from dream_core.executors.cuda import WARM_UPS, CudaStream, multiplying_in_full
+
+GPU = torch.device("cuda:0")
+
+
+class Queue:
+    """A stream."""
+
+    def __init__(self, *_: object) -> None:
+        self.waits: list[object] = []
+
+    def wait_stream(self, other: object) -> None:
+        """Run behind all that is on another."""
+        self.waits.append(other)
+
+
+class Graph:
+    """A graph that counts how often it is replayed."""
+
+    def __init__(self) -> None:
+        self.replayed = 0
+
+    def replay(self) -> None:
+        """Run what was captured."""
+        self.replayed += 1
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
+    """All graphs that are captured, of a torch.cuda that takes every call."""
+    made: list[Graph] = []
+
+    @contextmanager
+    def graph(taken: Graph, *, stream: Queue, capture_error_mode: str) -> Iterator[None]:
+        assert (type(stream), capture_error_mode) == (Queue, "thread_local")
+        yield
+        made.append(taken)
+
+    for name, fake in {
+        "Stream": Queue,
+        "CUDAGraph": Graph,
+        "graph": graph,
+        "device": lambda _: nullcontext(),
+        "stream": lambda _: nullcontext(),
+        "current_stream": lambda _: Queue(),
+        "synchronize": lambda _: None,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    return made
+
+
+def test_an_iteration_is_captured_once_it_has_run(graphs: list[Graph]) -> None:
+    """Libraries make what they need when they are first called, which no capture allows."""
+    runs: list[int] = []
+
+    replay = CudaStream(GPU).capture(lambda: runs.append(1))
+    replay()
+    replay()
+
+    assert len(runs) == WARM_UPS + 1
+    assert [graph.replayed for graph in graphs] == [2]
+
+
+def test_what_can_not_be_captured_runs_by_itself_and_says_why(
+    graphs: list[Graph], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same iterations, slower."""
+    runs: list[int] = []
+
+    def iterate() -> None:
+        runs.append(1)
+        if len(runs) == WARM_UPS + 1:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    run = CudaStream(GPU).capture(iterate)
+    run()
+
+    assert len(runs) == WARM_UPS + 2
+    assert graphs == []
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "no graph can be captured on cuda:0" in record.message
+    assert "operation not permitted when stream is capturing" in record.message
+
+
+def test_what_fails_outside_a_capture_is_no_reason_to_go_on(graphs: list[Graph]) -> None:
+    """Out of memory in the first iteration: a smaller form has to be taken."""
+
+    def iterate() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        CudaStream(GPU).capture(iterate)
+    assert graphs == []
+
+
+def test_float32_is_multiplied_in_full_inside_and_as_before_outside() -> None:
+    """By switches of the whole process, which others may have set otherwise."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
+    matmul.allow_tf32 = True
+    try:
+        with multiplying_in_full():
+            inside = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
+        assert matmul.allow_tf32
+    finally:
+        matmul.allow_tf32 = before[0]
+
+    assert inside == (False, False, True, False)
+    assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == before[1:]
