@@ -4,21 +4,25 @@ The whole loop, to be read from top to bottom: look at the picture, ask every ob
 layer, pull the gradients back to the pixels, move the pixels.
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import isfinite, prod
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dream_core.ahead import AHEAD, Ahead, Seen, Stream
 from dream_core.catalogue import Catalogue
 from dream_core.errors import Interrupted, NotFinite, StateRefused, WeightsMissing
 from dream_core.executors import probe as probing
-from dream_core.executors.device import resolve_device
+from dream_core.executors.cuda import CudaStream
+from dream_core.executors.device import check_dtype, resolve_device
 from dream_core.executors.plan import Plan
 from dream_core.executors.probe import Probe
 from dream_core.executors.way import Way
@@ -29,6 +33,8 @@ from dream_core.optim import LBFGS, Adam, Look, Optimizer
 from dream_core.picture import scale
 from dream_core.sights import Sight, look
 from dream_core.spec import DreamSpec
+
+log = logging.getLogger(__name__)
 
 NORMALIZE_EPSILON = 1e-8  # the 2015 program's: keeps a layer without any pull from dividing by zero
 STATE_VERSION = 1
@@ -46,7 +52,9 @@ class Step:
 
     iteration: int  # of the picture as it is now
     octave: int
-    losses: dict[str, float]  # by layer; of content layers as `content:LAYER`
+    # By layer; of content layers as `content:LAYER`. On a GPU, who reads them waits for them, in
+    # any thread; they are not a number where it has to be done again, until it was.
+    losses: Mapping[str, float]
     note: str = ""  # what else is to be known: it was done again in full precision, and why
 
 
@@ -78,6 +86,7 @@ class Dream:
         plan: Plan | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         probe: Probe | None = None,
+        stream: Stream | None = None,
     ) -> None:
         """Look at the source once and fix what is asked of every layer.
 
@@ -94,6 +103,8 @@ class Dream:
             probe: what knows which way of running the network pays here, for a new plan; by
                 default one that measures once in this process, in at most 3 s, and for which
                 a precision of `auto` is exact.
+            stream: what iterations run on while we do something else; by default one on a CUDA
+                device, and none elsewhere.
 
         Raises:
             NothingToSee, WorkingSizeTooLarge: the source's size.
@@ -111,13 +122,15 @@ class Dream:
         self._sized.check_picture(height, width, self.network.model)
         self.plan = plan or planned.fitted(self.network.model, self._sized, (height, width))
         self._should_stop = should_stop
-        self._note = ""
+        self._noted: list[str] = []
         self.iteration = 0
         self._picture = self._take(source)
         self._source_sha256 = _digest(self._picture)
         with self.plan.held():
             self._wishes = tuple(self._capture())
         self._optimizer = self._make_optimizer()
+        self._stream = stream or _stream(self.plan)
+        self._ahead = self._make_ahead()
 
     @property
     def finished(self) -> bool:
@@ -125,21 +138,60 @@ class Dream:
         return self.iteration >= self.spec.iterations
 
     def picture(self) -> Tensor:
-        """Return a copy of the picture as it is: (3, H, W) float32 RGB on the CPU, unclamped."""
-        return self._picture.to("cpu", torch.float32, copy=True)
+        """Return a copy of the picture as it is: (3, H, W) float32 RGB on the CPU, unclamped.
+
+        Raises:
+            NotFinite: it hasn't come so far; see `step`.
+        """
+        return self.frame()()
+
+    def frame(self) -> Callable[[], Tensor]:
+        """Start to copy the picture as it is now; return what waits for it: see `picture`.
+
+        That may be called in another thread, while the dream is stepped on.
+        """
+        self._settle()
+        if self._stream:
+            return self._stream.bring(self._picture.to(torch.float32))
+        copied = self._picture.to("cpu", torch.float32, copy=True)
+        return lambda: copied
 
     def step(self) -> Step:
         """Move the picture by one iteration.
+
+        On a CUDA device iterations are started ahead: what is raised or noted may be of one of the
+        last `AHEAD`, and where it is raised, `iteration` goes back to where the picture stands.
 
         Raises:
             NotFinite: the picture has not moved, and won't.
             Interrupted: it has not moved, and does when it is stepped again.
         """
-        self._note = ""
+        if self._ahead is None:
+            look = self._step_at_once()
+            return Step(self.iteration, octave=0, losses=dict(look.losses), note=look.note)
         with self.plan.held():
-            seen = self._optimizer.follow(self._picture, self._look_at)
+            told = self._ahead.start()
         self.iteration += 1
-        return Step(self.iteration, octave=0, losses=dict(seen.losses), note=self._note)
+        self._settle(0 if self.finished else AHEAD)
+        note = "; ".join(self._noted)
+        self._noted.clear()
+        return Step(self.iteration, octave=0, losses=told, note=note)
+
+    def _step_at_once(self) -> Look:
+        with self.plan.held():
+            look = self._optimizer.follow(self._picture, self._look_at)
+        self.iteration += 1
+        return look
+
+    def _settle(self, leave: int = 0) -> None:
+        """Wait for all but the last iterations, and do again at once what they could not."""
+        again = self._ahead.settle(leave) if self._ahead else []
+        self.iteration -= len(again)
+        for told in again:
+            look = self._step_at_once()
+            told.done_again(look.losses)
+            if look.note:
+                self._noted.append(f"iteration {self.iteration}: {look.note}")
 
     def gradient(self, picture: Source) -> tuple[Tensor, dict[str, float]]:
         """Ask at any picture of the source's size what is asked at every step. Moves nothing.
@@ -165,21 +217,24 @@ class Dream:
     def _look_at(self, picture: Tensor) -> Look:
         """Look at the picture; once more in full precision where fewer bits ran out of numbers."""
         try:
-            return self._look_through(self.network, picture)
+            return _finite(*self._look_through(self.network, picture))
         except NotFinite as fault:
             if self.plan.precision == "exact":
                 raise
-            lost = ", ".join(fault.names)
-            self._note = f"{lost}: not finite in 16 bit, done again in full precision"
-            return self._look_through(self.network.run_by(self._exactly), picture)
+            note = f"{', '.join(fault.names)}: not finite in 16 bit, done again in full precision"
+            look = _finite(*self._look_through(self.network.run_by(self._exactly), picture))
+            return replace(look, note=note)
 
     @property
     def _exactly(self) -> Way:
         """The way with every bit: the targets stay those that were captured with fewer."""
         return Way(self.plan.executor, "exact")
 
-    def _look_through(self, network: Network, picture: Tensor) -> Look:
-        """Look at the picture, ask every objective, pull their gradients back to the pixels."""
+    def _look_through(self, network: Network, picture: Tensor) -> Seen:
+        """Look at the picture, ask every objective, pull their gradients back to the pixels.
+
+        No number is read here: a GPU isn't waited for.
+        """
         sight = self._see(picture, self._layers, network)
         statistics = sight.gather([(wish.layer, wish.objective.measure) for wish in self._wishes])
         losses: dict[str, Tensor] = {}
@@ -194,7 +249,7 @@ class Dream:
             (layer, _times(wish.weight, pull))
             for wish, (layer, pull) in zip(self._wishes, pulls, strict=True)
         ]
-        return _finite(losses, sight.pull_back(weighted))
+        return losses, sight.pull_back(weighted)
 
     @property
     def _layers(self) -> Collection[str]:
@@ -244,7 +299,8 @@ class Dream:
         """Return the source at the size that the Gram targets are taken from."""
         _, height, width = self._picture.shape
         size = self._sized.style_size(height, width)
-        return self._take(scale(self.picture().numpy(), size, self.spec.resampler))
+        here = self._picture.to("cpu", torch.float32).numpy()
+        return self._take(scale(here, size, self.spec.resampler))
 
     def _take(self, picture: Source) -> Tensor:
         """Return a copy, where and in what the network computes."""
@@ -262,12 +318,37 @@ class Dream:
             return LBFGS(self._picture)
         return Adam(self._picture, self.spec.learning_rate)
 
+    def _make_ahead(self) -> Ahead | None:
+        """Return what starts iterations ahead, where there is a stream to do so.
+
+        L-BFGS decides by numbers how far it goes, and between parts it is asked whether to stop:
+        both step at once, and wait.
+        """
+        if self._stream is None:
+            return None
+        if not isinstance(self._optimizer, Adam) or self.plan.parts != "whole":
+            why = f"in {self.plan.parts}" if isinstance(self._optimizer, Adam) else "by L-BFGS"
+            log.info("a dream %s steps at once: every iteration waits for its numbers", why)
+            return None
+        dream, network = ref(self), self.network  # or each would keep the other, and their memory
+
+        def look(picture: Tensor) -> Seen:
+            here = dream()
+            assert here is not None  # noqa: S101 (it is who asks)
+            return here._look_through(network, picture)
+
+        return Ahead(self._picture, self._optimizer, look, self._stream)
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next iteration depends on, copied, on the CPU.
 
         Tensors, numbers, text, and lists and mappings of them: `torch.save` writes it, and
         `torch.load(..., weights_only=True)` reads it.
+
+        Raises:
+            NotFinite: the picture hasn't come so far; see `step`.
         """
+        self._settle()
         return {
             **self._identity(),
             "iteration": self.iteration,
@@ -286,6 +367,8 @@ class Dream:
         for what, expected in self._identity().items():
             if what not in state or state[what] != expected:
                 raise StateRefused(*_difference(what, state.get(what), expected))
+        if self._ahead:
+            self._ahead.forget()
         self.iteration = state["iteration"]
         self._picture.copy_(state["picture"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -310,9 +393,15 @@ def _plan(
     """Return a new plan: what is asked for, else what the network has, else float32 on the CPU."""
     place = network.device if network and device is None else resolve_device(device or "cpu")
     dtype = dtype or (network.dtype if network else torch.float32)
+    check_dtype(place, dtype)
     # Who asks for float64 wants the bits, whatever the probe would take for `auto`.
     by_itself = spec.precision == "auto" and dtype == torch.float64
     return Plan.make(place, dtype, probe.way(place, "exact" if by_itself else spec.precision))
+
+
+def _stream(plan: Plan) -> Stream | None:
+    """Return what iterations run on beside us, where a device has that."""
+    return CudaStream(torch.device(plan.device)) if plan.device.startswith("cuda") else None
 
 
 def _load(spec: DreamSpec, plan: Plan) -> Network:
@@ -377,7 +466,7 @@ def _digest(picture: Tensor) -> str:
     return sha256(picture.to("cpu", torch.float32).numpy().data).hexdigest()
 
 
-def _finite(losses: dict[str, Tensor], gradient: Tensor) -> Look:
+def _finite(losses: Mapping[str, Tensor], gradient: Tensor) -> Look:
     """Bring the losses to the host, once, and let nothing by that isn't a number."""
     # At once it would take as much memory again as the gradient itself.
     chunks = torch.split(gradient.flatten(), FEW)

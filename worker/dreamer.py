@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
@@ -38,7 +38,7 @@ class Step(Protocol):
     @property
     def octave(self) -> int: ...  # noqa: D102
     @property
-    def losses(self) -> dict[str, float]: ...  # noqa: D102
+    def losses(self) -> Mapping[str, float]: ...  # noqa: D102
     @property
     def note(self) -> str: ...  # noqa: D102
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and `--help` needs none
     from dream_core.networks import Network
 
 
+SHOWN_EVERY_S = 0.1  # who reads losses waits for them, and a GPU makes hundreds a second
+
+
 def load(spec: DreamSpec, catalogue: Catalogue, device: str) -> "Network":
     """Return the network of a spec on a device; its weights are pulled where they are missing.
 
@@ -42,11 +45,14 @@ def probe() -> "Probe":
 def steps(dream: "Dream", bar: Bar) -> Iterator["Step"]:
     """Step the dream to its end, with a bar that shows loss and time left."""
     began, first = time.monotonic(), dream.iteration
+    shown = began
     total = dream.spec.iterations
     bar.at(first, total, dreaming(first, total, {}, None))
     while not dream.finished:
         step = dream.step()
-        each_s = (time.monotonic() - began) / (step.iteration - first)
-        left_s = each_s * (total - step.iteration)
-        bar.at(step.iteration, total, dreaming(step.iteration, total, step.losses, left_s))
+        now = time.monotonic()
+        if now - shown >= SHOWN_EVERY_S or dream.finished:
+            shown, each_s = now, (now - began) / (step.iteration - first)
+            left_s = each_s * (total - step.iteration)
+            bar.at(step.iteration, total, dreaming(step.iteration, total, step.losses, left_s))
         yield step
