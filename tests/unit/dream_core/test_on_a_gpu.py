@@ -5,12 +5,15 @@ through them as on CUDA reads no number of the device's, copies nothing between 
 mixes no devices: all that would make a GPU wait, or that no graph can hold.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torchgen
 from torch import Tensor
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
@@ -23,8 +26,10 @@ from dream_core.dream import Dream
 from dream_core.executors import REFERENCE, Plan, Way
 from dream_core.executors.building import ways_here
 from dream_core.executors.device import check_dtype
-from dream_core.networks import Network
+from dream_core.model import IMAGENET, Model, Origin
+from dream_core.networks import Network, load_network
 from dream_core.spec import DreamSpec
+from tests.branches import BRANCHES
 from tests.thin import random_weights, thin_model, thin_network
 
 GPU = torch.device("cuda:0")
@@ -34,6 +39,23 @@ EVERYTHING = {
     "content_weight": 3e3,
     "content_layers": ["relu2_1", "relu3_4"],
     "normalize_gradients": True,
+}
+
+
+BRANCHED = Model(
+    name="branched",
+    title="for tests",
+    layers=BRANCHES,
+    preprocessing=IMAGENET,
+    default_layer="far",
+    content_layer="far",
+    origin=Origin(kind="file", name="random"),
+)
+# torch's own list of what it has written for which device, by operator.
+LIST = Path(torchgen.__file__).parent / "packaged" / "ATen" / "native" / "native_functions.yaml"
+WRITTEN = {
+    entry.partition("(")[0]: entry
+    for entry in re.split(r"^- func: ", LIST.read_text(), flags=re.MULTILINE)[1:]
 }
 
 
@@ -147,21 +169,51 @@ def test_a_number_that_is_read_would_have_been_seen() -> None:
     assert watch.crossed == ["aten.copy_.default"]
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_no_float64_is_made_on_the_way_that_apples_gpus_run(optimizer: str) -> None:
-    """They have none: an operator that made one would fail there."""
-    spec = DreamSpec(**EVERYTHING, image_size=50, optimizer="adam")
-    if optimizer == "lbfgs":
-        spec = DreamSpec(layers=MANY, image_size=50, optimizer="lbfgs")
+APPLES = [
+    EVERYTHING,
+    {"layers": MANY, "optimizer": "lbfgs"},
+    {"layers": MANY, "pooling": "avg", "style_scale": 0.7},
+]
+
+
+@pytest.mark.parametrize("fields", APPLES, ids=["everything", "lbfgs", "pooled"])
+def test_apples_gpus_have_every_operator_that_a_dream_runs_there(fields: dict[str, Any]) -> None:
+    """By torch's own list; and no float64 is made, which they have not."""
+    spec = DreamSpec(**{"image_size": 50, **fields})
+    source, plan = torch.rand(3, 37, 50), Plan.make(torch.device("cpu"), torch.float32, REFERENCE)
     with Watch() as watch:
-        plan = Plan.make(torch.device("cpu"), torch.float32, REFERENCE)
-        started = Dream(torch.rand(3, 37, 50), spec, network=thin_network(), plan=plan)
-        for _ in range(3):
+        started = Dream(source, spec, network=thin_network(pooling=spec.pooling), plan=plan)
+        for _ in range(4):
             started.step()
+        started.load_state_dict(started.state_dict())
         started.picture()
 
     assert watch.ran["aten.convolution.default"] > 40
+    assert [name for name in watch.ran if not runs_on_mps(name)] == []
     assert torch.float64 not in watch.dtypes
+
+
+def test_apples_gpus_have_the_layers_that_vgg_has_not() -> None:
+    """Of branches, and of GoogLeNet."""
+    model = BRANCHED
+    network = load_network(model, random_weights(model, 1), pooling="max")
+    with Watch() as watch:
+        features, tape = network.forward(torch.rand(3, 27, 32), ["far", "both"])
+        tape.backward(features)
+
+    assert watch.ran["aten.avg_pool3d.default"] == 1
+    assert [name for name in watch.ran if not runs_on_mps(name)] == []
+    assert not runs_on_mps("aten._fused_adam_.nonsense")
+    assert not runs_on_mps("aten.cudnn_convolution.default")  # one that they have not
+
+
+def runs_on_mps(operator: str) -> bool:
+    """Whether an operator is written for MPS, or of others that are."""
+    written = WRITTEN.get(operator.removeprefix("aten.").removesuffix(".default"), "")
+    if delegate := re.search(r"^  structured_delegate: (\S+)", written, re.MULTILINE):
+        return runs_on_mps(f"aten.{delegate[1]}")
+    kinds = re.search(r"^  dispatch:\n((?:    .*\n)+)", written, re.MULTILINE)
+    return bool(written) and (kinds is None or bool(re.search("MPS|Composite", kinds[1])))
 
 
 def test_apples_gpus_run_the_reference_and_refuse_float64() -> None:
