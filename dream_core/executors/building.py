@@ -44,9 +44,8 @@ def build(way: Way, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Execut
         return Autograd(weights)
     exact, fast = way.precision == "exact", way.precision == "fast"
     if any(tensor.is_cuda for tensor in weights.values()):
-        by_values = KeptConvolutions(
-            weights, SIXTEEN_BIT if fast else dtype, tf32=way.precision == "balanced"
-        )
+        kind = SIXTEEN_BIT if fast else dtype
+        by_values = KeptConvolutions(weights, kind, tf32_back=way.precision == "balanced")
         return Direct([by_values], [by_values])
     full, short = TorchConvolutions(weights, dtype), TorchConvolutions(weights, SIXTEEN_BIT)
     forth, back = (short if fast else full), (full if exact else short)

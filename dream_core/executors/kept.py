@@ -18,8 +18,13 @@ from dream_core.model import Layer
 class KeptConvolutions:
     """Any convolution, channels last, in one dtype; torch's own operators, none of which waits."""
 
-    def __init__(self, weights: Mapping[str, Tensor], dtype: torch.dtype, *, tf32: bool) -> None:
-        """Compute in `dtype`; `tf32` lets a GPU multiply float32 with 10 bits behind the point."""
+    def __init__(
+        self, weights: Mapping[str, Tensor], dtype: torch.dtype, *, tf32_back: bool = False
+    ) -> None:
+        """Compute in `dtype`; `tf32_back` lets a GPU multiply by 10 bits on the way back.
+
+        Not forth: there a rounding flips ReLUs and pools, and the gradient is off by a thirtieth.
+        """
         # At once and not when needed: what is made while a graph is captured is that graph's.
         self._weights = {
             name: tensor.to(dtype, memory_format=torch.channels_last)
@@ -28,7 +33,7 @@ class KeptConvolutions:
             for name, tensor in weights.items()
         }
         self._dtype = dtype
-        self._tf32 = tf32
+        self._tf32_back = tf32_back
 
     def takes(self, chain: Chain) -> bool:
         """Every one."""
@@ -37,13 +42,12 @@ class KeptConvolutions:
     def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Passes]:
         """See `Convolutions`; the way back passes where a ReLU gave something, and a pool found."""
         layer, pool = chain.first, chain.pool
-        with _multiplying(tf32=self._tf32):
-            out = functional.conv2d(
-                features.to(self._dtype, memory_format=torch.channels_last),
-                self._weights[f"{layer.name}.weight"],
-                self._weights[f"{layer.name}.bias"],
-                *(layer.stride, layer.padding, layer.dilation, layer.groups),
-            )
+        out = functional.conv2d(
+            features.to(self._dtype, memory_format=torch.channels_last),
+            self._weights[f"{layer.name}.weight"],
+            self._weights[f"{layer.name}.bias"],
+            *(layer.stride, layer.padding, layer.dilation, layer.groups),
+        )
         if pool and pool.kind == "max_pool":
             # Pooled first: the largest stays the largest, and a quarter is rectified.
             seen = out.shape
@@ -69,11 +73,12 @@ class KeptConvolutions:
                 *_window(pool),
                 places,
             )
-        with _multiplying(tf32=self._tf32):
-            found: Tensor
+        read = shaped(gradient, seen)
+        found: Tensor
+        with _multiplying(tf32=self._tf32_back):
             found, _, _ = torch.ops.aten.convolution_backward(
                 gradient,
-                shaped(gradient, seen),
+                read,
                 self._weights[f"{layer.name}.weight"],
                 None,
                 *(layer.stride, layer.padding, layer.dilation),

@@ -28,8 +28,8 @@ class Way(NamedTuple):
 
     autograd: the reference. direct: a way back by hand, in torch's operators. winograd: that, with
     the native kernel for 3 × 3 convolutions. mixed: the native kernel forth, torch's 16 bit back.
-    exact: the picture's bits throughout; balanced: 16 on the way back, on a GPU TF32 both ways;
-    fast: 16 both ways.
+    exact: the picture's bits throughout; balanced: 16 on the way back, on a GPU TF32; fast: 16 both
+    ways.
     """
 
     executor: ExecutorName

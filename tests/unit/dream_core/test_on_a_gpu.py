@@ -67,6 +67,7 @@ class Watch(TorchDispatchMode):
         self.ran: Counter[str] = Counter()
         self.dtypes: set[torch.dtype] = set()
         self.crossed: list[str] = []
+        self.by_tf32: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator, and note it."""
@@ -78,6 +79,8 @@ class Watch(TorchDispatchMode):
             found = func(*args, **kwargs)
         tensors = _tensors((args, kwargs, found))
         self.ran[str(func)] += 1
+        if torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32:
+            self.by_tf32.add(str(func))
         self.dtypes |= {one.dtype for one in tensors}
         # A number may stand for itself; a tensor that lies elsewhere has to be brought.
         if len({one.device for one in tensors}) > 1:
@@ -149,6 +152,8 @@ def test_an_iteration_reads_nothing_from_a_gpu_and_brings_it_nothing(
     assert watch.crossed == []
     assert torch.float64 not in watch.dtypes
     assert (torch.bfloat16 in watch.dtypes) == (precision == "fast")
+    fewer_bits = {"aten.convolution_backward.default"} if precision == "balanced" else set()
+    assert watch.by_tf32 == fewer_bits
     assert watch.ran["aten._fused_adam_.tensor_lr"] == 3  # one of them tried out for the capture
     assert watch.ran["aten.convolution_backward.default"] == 3 * 12
 

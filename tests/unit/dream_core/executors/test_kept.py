@@ -47,7 +47,7 @@ def networks(
     weights = random_weights(model, 19)
     reference = load_network(model, weights, pooling=pooling, dtype=dtype)
     held = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    kept, other = KeptConvolutions(held, computes_in, tf32=True), copy(reference)
+    kept, other = KeptConvolutions(held, computes_in, tf32_back=True), copy(reference)
     other.executor = Direct([kept], [kept])
     return reference, other
 
