@@ -90,12 +90,13 @@ class Dreamer:
         leave: Callable[[], None] = leave_process,
         *,
         held_up: Callable[[bool], None] = lambda _: None,
+        foresee: Callable[[], None] = lambda: None,
     ) -> None:
         """Dream what `prepare` builds on `device`, until `stopping` is set.
 
         `leave` asks for a new process once this one ran out of memory: what it still holds, and
         in how many pieces, nobody knows. `held_up` is told when a full disk stops the dream, and
-        when it goes on.
+        when it goes on. `foresee` is called after each step: it looks at what comes next.
         """
         self._prepare = prepare
         self._device = device
@@ -103,6 +104,7 @@ class Dreamer:
         self._clock = clock
         self._leave = leave
         self._held_up = held_up
+        self._foresee = foresee
 
     def run(self, claim: Claim) -> None:
         """Run a job to its end, whatever that is: no error leaves this method."""
@@ -188,6 +190,7 @@ class Dreamer:
                     News(step.iteration, step, pace, pace * left),
                     _picture(engine) if kept else None,
                 )
+                self._foresee()
                 # A state promises every frame before it.
                 if told and checkpoints.due and (told := line.drain()):
                     checkpoints.save()
