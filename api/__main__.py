@@ -72,7 +72,14 @@ def listen(settings: Settings) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listening = socket.create_server(
+            (settings.host, settings.port), family=family, backlog=2048
+        )
+        # Each connection inherits it. Head and body of an answer are two writes, and without it the
+        # second waits for the client to acknowledge the first: 40 ms. asyncio asks for it only on
+        # sockets that were made for TCP by number.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             reason = (

@@ -1,4 +1,7 @@
-"""What the routes are given: checked, parsed, ready. Nothing here decides anything about a job."""
+"""What the routes are given: checked, parsed, ready. Nothing here decides anything about a job.
+
+What waits for nobody is a coroutine: FastAPI hands each plain function to a thread, and back.
+"""
 
 import asyncio
 import re
@@ -43,7 +46,7 @@ class Room:
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
-def _room(request: Request) -> Room:
+async def _room(request: Request) -> Room:
     room: Room = request.app.state.room
     return room
 
@@ -51,11 +54,11 @@ def _room(request: Request) -> Room:
 RoomDep = Annotated[Room, Depends(_room)]
 
 
-def _settings(room: RoomDep) -> Settings:
+async def _settings(room: RoomDep) -> Settings:
     return room.settings
 
 
-def _ledger(room: RoomDep) -> Ledger:
+async def _ledger(room: RoomDep) -> Ledger:
     return room.ledger
 
 
@@ -63,7 +66,7 @@ def _catalogue() -> Catalogue:
     return Catalogue.load()
 
 
-def _owner() -> str:
+async def _owner() -> str:
     """Whose dream it is: the seam for keys with owners; until they come, everyone is `local`."""
     return "local"
 
@@ -205,7 +208,7 @@ ModelDep = Annotated[Model, Depends(_model)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 
 
-def known_parameters_only(request: Request) -> None:
+async def known_parameters_only(request: Request) -> None:
     """Refuse query parameters that the OpenAPI document doesn't name: nothing is silently ignored.
 
     Raises:

@@ -156,7 +156,7 @@ def _newest_of(
 
 
 @router.get("/{id}", responses=problems(UnknownDream, LedgerAway))
-def read_dream(job: JobDep) -> JobDocument:
+async def read_dream(job: JobDep) -> JobDocument:
     """Tell how a dream stands."""
     return JobDocument.of(job)
 

@@ -57,6 +57,7 @@ def _commands(quick: bool) -> Iterator[list[str]]:
         for layers in LAYERS:
             yield _step(size, layers, rounds)
     yield ["benchmarks.memory"]
+    yield ["benchmarks.service"]
 
 
 def _step(size: tuple[int, int], layers: Sequence[str], rounds: int, *more: str) -> list[str]:

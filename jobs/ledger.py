@@ -34,7 +34,7 @@ from jobs.estimate import Estimate, Known
 from jobs.figures import Figures
 from jobs.limits import Limits
 from jobs.presence import Presence, workers
-from jobs.record import Ending, Frame, Job, Order, QueueName, Status
+from jobs.record import QUEUES, Ending, Frame, Job, Order, QueueName, Status
 from jobs.request import Request
 from jobs.scripts import Scripts, translated
 from jobs.store import Picture, Store
@@ -335,6 +335,16 @@ class Ledger:
     def queue(self) -> QueueState:
         """Return what waits and runs now."""
         return QueueState.of(self._scripts.run("queue", ""), self.workers())
+
+    def following(self) -> list[str]:
+        """Return the job that is the next of each queue that has one.
+
+        Raises:
+            LedgerAway: Redis doesn't answer.
+        """
+        keys = [f"dreams:queued:{queue}" for queue in QUEUES]
+        heads = [translated(partial(self._client.zrange, key, 0, 0)) for key in keys]
+        return [job_id for head in heads for job_id in head]
 
     def figures(self) -> Figures:
         """Return what was done and is being done, by one cheap read."""

@@ -115,10 +115,10 @@ class Checkpoints:
         self._saved = dream.iteration
         self._due_at = float("-inf")
 
-    def save_if_due(self) -> None:
-        """Save the state, if the last one is long enough ago."""
-        if self._clock() >= self._due_at:
-            self.save()
+    @property
+    def due(self) -> bool:
+        """Whether the last one is long enough ago."""
+        return self._clock() >= self._due_at
 
     def save(self) -> None:
         """Save the state, if the dream has moved since."""

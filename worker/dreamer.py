@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dream_core.catalogue import Catalogue
 from dream_core.errors import DreamError, Interrupted, Stale
 from dream_core.executors.memory import ran_out
+from dream_core.picture.scale import Planes
 from dream_core.picture.write import encode_png
 from dream_core.spec import DreamSpec
 from jobs.claim import Claim
@@ -23,11 +24,14 @@ from jobs.errors import DeadlinePassed, LedgerAway, StoreFault
 from jobs.record import Problem, Run
 from worker.checkpoint import Checkpoints
 from worker.errors import OutOfMemory, internal
+from worker.frames import Line
 from worker.smaller import form_of, largest, smaller
 
 log = logging.getLogger(__name__)
 
 DISK_LOOKED_AT_EVERY_S = 1.0
+# A GPU that makes 500 iterations a second, at 6 ms a frame of 512 × 384.
+ENCODERS_BESIDE_GPU = 4
 
 
 class Step(Protocol):
@@ -86,12 +90,13 @@ class Dreamer:
         leave: Callable[[], None] = leave_process,
         *,
         held_up: Callable[[bool], None] = lambda _: None,
+        foresee: Callable[[], None] = lambda: None,
     ) -> None:
         """Dream what `prepare` builds on `device`, until `stopping` is set.
 
         `leave` asks for a new process once this one ran out of memory: what it still holds, and
         in how many pieces, nobody knows. `held_up` is told when a full disk stops the dream, and
-        when it goes on.
+        when it goes on. `foresee` is called after each step: it looks at what comes next.
         """
         self._prepare = prepare
         self._device = device
@@ -99,6 +104,7 @@ class Dreamer:
         self._clock = clock
         self._leave = leave
         self._held_up = held_up
+        self._foresee = foresee
 
     def run(self, claim: Claim) -> None:
         """Run a job to its end, whatever that is: no error leaves this method."""
@@ -159,37 +165,41 @@ class Dreamer:
         self._follow(claim, spec, prepared)
 
     def _follow(self, claim: Claim, spec: DreamSpec, prepared: Prepared) -> None:
-        """Step to the end: first the frame, then what promises it."""
+        """Step to the end; beside it, in order, each frame is told and then what promises it."""
         engine = prepared.engine
         first = engine.iteration
         checkpoints = Checkpoints(claim, engine, self._clock)
-        published = first != prepared.begins_at or self._publish(claim, first, spec, prepared)
-        started, counted_from = self._clock(), first
-        while published and not engine.finished and not self._halted(claim):
-            try:
-                step = engine.step()
-            except Interrupted:
-                break
-            if step.note:
-                claim.tell("step-noted", iteration=step.iteration, note=step.note)
-            if keeps(step.iteration, spec, prepared.begins_at):
-                published = self._publish(claim, step.iteration, spec, prepared)
-            if published:
+        line: Line[News] = Line(
+            lambda news, png: self._tell(claim, prepared.run, news, png),
+            lambda picture: encode_png(picture, spec.rounding, prepared.alpha),
+            encoders(prepared.run.device),
+        )
+        with line:
+            told = first != prepared.begins_at or line.add(News(first), _picture(engine))
+            started, counted_from = self._clock(), first
+            while told and not engine.finished and not self._halted(claim):
+                try:
+                    step = engine.step()
+                except Interrupted:
+                    break
                 now = self._clock()
                 pace = (now - started) / (step.iteration - counted_from)
-                claim.progress(
-                    step.iteration,
-                    step.losses,
-                    octave=step.octave,
-                    seconds_per_iteration=round(pace, 4),
-                    eta_s=round(pace * (spec.iterations - step.iteration), 3),
+                kept = keeps(step.iteration, spec, prepared.begins_at)
+                left = spec.iterations - step.iteration
+                told = line.add(
+                    News(step.iteration, step, pace, pace * left),
+                    _picture(engine) if kept else None,
                 )
-                checkpoints.save_if_due()
+                self._foresee()
+                # A state promises every frame before it.
+                if told and checkpoints.due and (told := line.drain()):
+                    checkpoints.save()
                 if counted_from == first:  # it also made what the others find made
                     started, counted_from = now, step.iteration
-        if published:  # a state promises every frame before it
+            told = line.drain()
+        if told:
             checkpoints.save()
-        self._end(claim, engine.iteration, spec, done=published and engine.finished)
+        self._end(claim, engine.iteration, spec, done=told and engine.finished)
 
     def _halted(self, claim: Claim) -> bool:
         return claim.canceling or claim.late or self._stopping.is_set()
@@ -204,16 +214,32 @@ class Dreamer:
             claim.give_back()
             log.info("dream given back at iteration %d: this worker stops", iteration)
 
-    def _publish(self, claim: Claim, iteration: int, spec: DreamSpec, prepared: Prepared) -> bool:
-        """Publish the picture as it is now; False where it was halted at a full disk.
+    def _tell(self, claim: Claim, run: Run, news: "News", png: bytes | None) -> bool:
+        """Tell of an iteration, its frame first; False where it was halted at a full disk."""
+        step = news.step
+        if step and step.note:
+            claim.tell("step-noted", iteration=step.iteration, note=step.note)
+        if png is not None and not self._publish(claim, run, news.iteration, png):
+            return False
+        if step:
+            claim.progress(
+                step.iteration,
+                step.losses,
+                octave=step.octave,
+                seconds_per_iteration=round(news.pace, 4),
+                eta_s=round(news.eta_s, 3),
+            )
+        return True
+
+    def _publish(self, claim: Claim, run: Run, iteration: int, png: bytes) -> bool:
+        """Publish a frame; False where it was halted at a full disk.
 
         The same dream gives the same bytes, whoever runs it.
         """
-        png = encode_png(np.asarray(prepared.engine.picture()), spec.rounding, prepared.alpha)
         waited = False
         while True:
             try:
-                claim.publish_frame(iteration, prepared.run.width, prepared.run.height, png)
+                claim.publish_frame(iteration, run.width, run.height, png)
             except StoreFault as fault:
                 if not fault.passing:
                     raise
@@ -231,6 +257,25 @@ class Dreamer:
             claim.renew()
             if self._halted(claim):
                 return False
+
+
+@dataclass(frozen=True)
+class News:
+    """An iteration that is to be told of; the first frame has no step before it."""
+
+    iteration: int
+    step: Step | None = None
+    pace: float = 0.0  # seconds an iteration
+    eta_s: float = 0.0
+
+
+def _picture(engine: Engine) -> Planes:
+    return np.asarray(engine.picture())
+
+
+def encoders(device: str) -> int:
+    """Return how many threads encode: one where they share the cores with those that dream."""
+    return 1 if device == "cpu" else ENCODERS_BESIDE_GPU
 
 
 def keeps(iteration: int, spec: DreamSpec, begins_at: int) -> bool:

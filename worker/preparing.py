@@ -16,8 +16,6 @@ from dream_core.executors.probe import Probe
 from dream_core.forms.choice import work
 from dream_core.forms.memory import predicted_bytes
 from dream_core.model import Model
-from dream_core.picture.read import read
-from dream_core.picture.source import working_source
 from dream_core.spec import DreamSpec
 from dream_core.version import version
 from jobs.claim import Claim
@@ -26,6 +24,7 @@ from jobs.store import Store
 from worker.checkpoint import resume, states
 from worker.dreamer import Prepared
 from worker.networks import Networks
+from worker.sources import Sources
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +32,15 @@ log = logging.getLogger(__name__)
 class Preparer:
     """Builds dreams on the device of its networks."""
 
-    def __init__(self, store: Store, networks: Networks, probe: Probe) -> None:
-        """Take pictures from `store`, networks from `networks`, and run them as `probe` says."""
+    def __init__(
+        self, store: Store, networks: Networks, probe: Probe, sources: Sources | None = None
+    ) -> None:
+        """Take states from `store`, networks from `networks`, and run them as `probe` says.
+
+        Pictures are those of `sources`, by default decoded from `store` when they are asked for.
+        """
         self._store = store
+        self._sources = sources or Sources(store)
         self._networks = networks
         self._probe = probe
         self._threads = torch.get_num_threads()
@@ -57,8 +62,8 @@ class Preparer:
         """
         model, job_id = catalogue[spec.model], claim.job.id
         network = self._networks.get(model, catalogue.folder, spec.pooling)
-        picture = read(self._store.read_source(job_id))
-        size = spec.working_size(picture.height, picture.width)
+        source, alpha = self._sources.take(job_id, spec)
+        size = (source.shape[1], source.shape[2])
         start = self._store.start(job_id)
         files = [*self._store.checkpoints(job_id), *([start.path] if start else [])]
         found = states(files)
@@ -67,7 +72,6 @@ class Preparer:
         plan = self._plan(begun, model, spec, size)
         run = self._run(model, spec, size, plan)
         claim.begin(run)  # before the first byte is taken: a system out of memory gives no warning
-        source, alpha = working_source(picture, size, spec.resampler)
         dream = Dream(source, spec, network=network, plan=plan, should_stop=should_stop)
         resumed = resume(dream, plan.as_dict(), chain([furthest] if furthest else [], found))
         if resumed is not None:

@@ -66,6 +66,7 @@ def _wire(
     from worker.dreamer import Dreamer
     from worker.networks import Networks
     from worker.preparing import Preparer, versions
+    from worker.sources import Sources
     from worker.task import add_task
 
     device = take_device(settings)
@@ -79,11 +80,13 @@ def _wire(
     store = Store(settings.data_dir)
     patient = PatientScripts(client, stopping.asked)
     ledger = Ledger(client, store, publisher(app), patient)
+    sources = Sources(store, ledger.following)
     dreamer = Dreamer(
-        Preparer(store, networks, probe),
+        Preparer(store, networks, probe, sources),
         str(device),
         stopping.asked,
         held_up=heartbeat.held_up,
+        foresee=sources.foresee,
     )
     add_task(app, ledger, dreamer, heartbeat)
     Reaper(client, ledger, store, keep_s=settings.keep_s).start()

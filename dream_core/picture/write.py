@@ -1,6 +1,8 @@
 """Floats to PNG bytes: clamped here and nowhere before, quickly, and with no metadata."""
 
 import secrets
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -28,6 +30,9 @@ QUICK = PngOptions(compress_level=1, compress_type=3)
 """zlib's run-length strategy: measured on 512 × 384 dreams and photographs with Pillow 13, 13 ms at
 the size of the default (25 to 48 ms); level 1 alone takes 15 to 19 ms for 7 % more bytes."""
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_COLOR_TYPES = {3: 2, 4: 6}  # by channels: RGB, RGBA
+PNG_UP = 2  # the filter that keeps of a row what differs from the one above
 
 JPEG_QUALITY = 95  # Pillow's advice for the most that still pays
 
@@ -49,9 +54,7 @@ def encode_png(
     bands = _bands(rgb, rounding)
     if alpha is not None:
         bands.append(_as_bytes(alpha, "nearest"))
-    encoded = BytesIO()
-    Image.fromarray(np.stack(bands, axis=-1)).save(encoded, "PNG", **QUICK)
-    return encoded.getvalue()
+    return _png(np.stack(bands, axis=-1))
 
 
 def encode_jpeg(rgb: Planes, rounding: Rounding = "nearest") -> bytes:
@@ -102,6 +105,32 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return (H, W, 3 or 4) as PNG: one filter for all rows, bytes by Huffman's codes alone.
+
+    A dream has few repeats to search for. Measured at 512 × 384: 4.8 ms and 501 kB, where Pillow,
+    which tries five filters for each row, takes 12.8 ms for 483 kB; every saved iteration pays it.
+
+    Source: PNG (Third Edition), W3C 2025.
+    """
+    height, width, channels = pixels.shape
+    rows = pixels.reshape(height, width * channels)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = PNG_UP
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    deflate = zlib.compressobj(1, memLevel=9, strategy=zlib.Z_HUFFMAN_ONLY)
+    packed = deflate.compress(filtered.data) + deflate.flush()
+    header = struct.pack(">2I5B", width, height, 8, PNG_COLOR_TYPES[channels], 0, 0, 0)
+    chunks = (*_chunk(b"IHDR", header), *_chunk(b"IDAT", packed), *_chunk(b"IEND", b""))
+    return b"".join((PNG_SIGNATURE, *chunks))
+
+
+def _chunk(kind: bytes, content: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    checksum = zlib.crc32(content, zlib.crc32(kind))
+    return struct.pack(">I", len(content)), kind, content, struct.pack(">I", checksum)
 
 
 def _bands(rgb: Planes, rounding: Rounding) -> list[NDArray[np.uint8]]:

@@ -16,6 +16,7 @@ import redis
 from httpx2 import Response
 from pydantic import SecretStr
 
+from api.__main__ import listen
 from jobs.settings import Settings, environment
 
 ROOT = Path(__file__).parents[3]
@@ -117,6 +118,17 @@ def test_it_starts_while_redis_is_away(settings: Settings, tmp_path: Path) -> No
         here = address(child)
         assert httpx.get(f"{here}/healthz").status_code == 200
         assert httpx.get(f"{here}/readyz").status_code == 503
+
+
+def test_no_answer_waits_until_the_client_has_acknowledged_its_head(settings: Settings) -> None:
+    """Head and body are two writes: on a connection that stays open, 40 ms for a status."""
+    with (
+        listen(settings.model_copy(update={"port": 0})) as listening,
+        socket.create_connection(listening.getsockname()),
+    ):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_taken_port_is_one_sentence(settings: Settings) -> None:

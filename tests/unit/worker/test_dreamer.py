@@ -191,6 +191,30 @@ def test_every_progress_promises_a_frame_that_is_there() -> None:
     ]
 
 
+def test_the_dream_steps_on_while_a_frame_is_written() -> None:
+    """Frame 2 takes here until iteration 3 is done; it comes before what is told of 3."""
+    slow, engine, third = claim(iterations=4), Engine(4), Event()
+    step, publish = engine.step, slow.publish_frame
+
+    def step_and_say() -> Step:
+        done = step()
+        if done.iteration == 3:
+            third.set()
+        return done
+
+    def wait_for_third(iteration: int, *rest: Any) -> None:
+        assert iteration != 2 or third.wait(60)
+        publish(iteration, *rest)
+
+    engine.step = step_and_say  # type: ignore[method-assign]
+    slow.publish_frame = wait_for_third  # type: ignore[method-assign]
+
+    told = dream(slow, engine)
+
+    assert [what[1] for what in told if what[0] == "frame"] == [0, 1, 2, 3, 4]
+    assert told[-1] == ("succeed",)
+
+
 def test_what_a_step_notes_is_an_event_of_the_job() -> None:
     """That it was done again in full precision, say: no picture shows it."""
     told = dream(claim(iterations=1), Engine(1, note="not finite in 16 bit"))

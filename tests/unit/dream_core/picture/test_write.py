@@ -68,6 +68,18 @@ def test_alpha_is_kept_to_the_step_by_either_rounding() -> None:
     assert read(data).has_alpha
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (37, 53)])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_every_pixel_comes_back_where_it_was(size: tuple[int, int], alpha: bool) -> None:
+    """Also by the strictest reader of ours, which takes no chunk with a wrong checksum."""
+    steps = np.random.default_rng(2).integers(0, 256, (4, *size), np.uint8)
+    fractions = steps / np.float32(255)
+
+    data = encode_png(fractions[:3], alpha=fractions[3] if alpha else None)
+
+    assert_array_equal(pixels(data), steps if alpha else steps[:3])
+
+
 def test_the_same_picture_gives_the_same_bytes_and_nothing_but_pixels() -> None:
     """No time, no software, no gamma: three kinds of chunk."""
     rgb = np.random.default_rng(1).random((3, 50, 70), np.float32)
