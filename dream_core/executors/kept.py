@@ -1,6 +1,6 @@
 """Convolutions with the ReLU and the pool behind them, for a GPU: the values themselves are kept.
 
-A GPU has the room, and packing bits would take it as long as a layer.
+A GPU has the room for them, and bits would cost it passes over its memory.
 """
 
 from collections.abc import Iterator, Mapping
