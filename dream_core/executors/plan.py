@@ -1,9 +1,10 @@
 """A plan: everything beside picture and spec that decides a dream's bits."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, Self
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -14,10 +15,13 @@ from dream_core.executors.building import ways_here
 from dream_core.executors.cpu import sixteen_bit_instructions
 from dream_core.executors.device import resolve_device
 from dream_core.executors.memory import fitting, freed_at_once
+from dream_core.executors.rooms import Rooms, lent
 from dream_core.executors.way import REFERENCE, ExecutorName, Resolved, Way
 from dream_core.forms import Form
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
+
+_rooms: "WeakKeyDictionary[Plan, Rooms]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,12 @@ class Plan:
             with cuda.multiplying_in_full():
                 yield
             return
-        with nullcontext() if self.parts == "whole" else freed_at_once():
+        with lent(self._rooms_of_its_own()) if self.parts == "whole" else freed_at_once():
             yield
+
+    def _rooms_of_its_own(self) -> Rooms:
+        """Return what its layers share: made once, gone with the dream that keeps the plan."""
+        return _rooms.setdefault(self, Rooms())
 
 
 def _instructions(device: torch.device, way: Way) -> str:
@@ -128,5 +136,6 @@ def _instructions(device: torch.device, way: Way) -> str:
     if way.precision != "exact":
         parts.append(sixteen_bit_instructions())
     if way.executor in ("winograd", "mixed"):
-        parts += ["kernel", *native.paths("float32")[:1], *native.paths("bfloat16")[:1]]
+        best = [*native.paths("float32")[:1], *native.paths("bfloat16")[:1]]
+        parts += [f"kernel {native.VERSION}", *best]
     return " ".join(part for part in parts if part)

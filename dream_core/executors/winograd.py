@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dream_core import native
+from dream_core.executors import rooms
 from dream_core.executors.chain import Chain
 from dream_core.model import PICTURE, Layer
 
@@ -48,6 +49,10 @@ class WinogradConvolutions:
         if chain.rectified:
             alive = native.new_alive(layer.channels, *features.shape[2:])
         threads = torch.get_num_threads()
+        height, width = features.shape[2:]
+        if pool:
+            height, width = pool.size_after(height, width)
+        room = rooms.features(self._dtype, layer.channels, height, width)
         if self._eats_a_picture(chain, features.shape):
             out = native.convolve_picture(
                 features.contiguous(),
@@ -55,6 +60,7 @@ class WinogradConvolutions:
                 bias,
                 rectify=chain.rectified,
                 alive=alive,
+                out=room,
                 threads=threads,
             )
             return out, alive
@@ -66,6 +72,7 @@ class WinogradConvolutions:
             pool=_kind(pool),
             rounds_up=bool(pool and pool.rounds_up),
             alive=alive,
+            out=room,
             threads=threads,
             operands=self._operands,
         )
@@ -88,6 +95,7 @@ class WinogradConvolutions:
             size=(seen[2], seen[3]),
             pool=_kind(pool),
             rounds_up=bool(pool and pool.rounds_up),
+            out=rooms.features(self._dtype, seen[1], seen[2], seen[3]),
             threads=threads,
             operands=self._operands,
         )

@@ -8,9 +8,10 @@ from dream_core.native.convolution import (
     pull_back_to_picture,
     unpack,
 )
-from dream_core.native.library import Operands, available, halves, paths, reason
+from dream_core.native.library import VERSION, Operands, available, halves, paths, reason
 
 __all__ = [
+    "VERSION",
     "Operands",
     "available",
     "convolve",

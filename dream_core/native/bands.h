@@ -1,17 +1,20 @@
 // AMX: 16 bit, no Winograd. Sixteen times the multiplications of a vector unit leave nothing
 // to save by transforms, and a plain sum of 16-bit products is four times as exact.
 
-constexpr int64_t CACHE = 512 << 10;  // bytes of one band, a part of the second cache
+constexpr int64_t CACHE = 1 << 20;  // bytes of one band's input, half of the second cache
+constexpr int64_t SLAB = 1024;      // positions whose sums are finished at once
 constexpr int BLOCK = 32;  // channels of one step of the sum; positions and columns of one block
+constexpr int BLOCKS = 4;  // of positions that share filters in the first cache
 
 // The work is cut in bands of rows. A band's input is turned to 16 bit with a border of one
-// position; its rows then lie one behind another, so that any 32 positions in line, and their
-// neighbours above and below, are read by one stride, across the ends of rows. What comes of the
-// border is left.
+// position, in planes of 32 channels; in each, rows lie one behind another, so that any 16 positions
+// in line, and their neighbours above and below, are 1 KB in one piece, across the ends of rows.
+// What comes of the border is left.
 struct Bands {
-  int64_t depth, panels;               // channels filled up, groups of output channels
-  int64_t wide, pixel;                 // positions in a row, 16-bit values of one
-  int64_t rows, count, places;         // of a band; bands; positions that are computed, filled up
+  int64_t depth, panels;       // channels filled up, groups of output channels
+  int64_t wide, rows, count;   // positions in a row; rows of a band; bands
+  int64_t slab;                // rows of a band that are finished at once
+  int64_t plane;               // floats of a plane of the input, two channels in each
   int64_t panel_floats, shared_floats, input_floats, own_floats;
 };
 
@@ -20,17 +23,18 @@ static Bands bands_of(const Call& call) {
   bands.depth = round_up(call.inputs, BLOCK);
   bands.panels = round_up(call.outputs, BLOCK) / BLOCK;
   bands.wide = call.width + 2;
-  bands.pixel = bands.depth + BLOCK;  // no multiple of 1 KB: positions would share a line of cache
-  const int64_t most = std::max<int64_t>(2, CACHE / (bands.wide * bands.pixel * 2) - 2);
+  const int64_t most = std::max<int64_t>(2, CACHE / (bands.wide * bands.depth * 2) - 2);
   bands.count = round_up((call.height + most - 1) / most, call.threads);
   bands.rows = round_up((call.height + bands.count - 1) / bands.count, 2);
   bands.count = (call.height + bands.rows - 1) / bands.rows;
-  bands.places = round_up(bands.rows * bands.wide, BLOCK);
+  bands.slab = std::min(bands.rows, round_up((SLAB + bands.wide - 1) / bands.wide, 2));
   bands.panel_floats = bands.depth * 9 * BLOCK / 2;
   bands.shared_floats = bands.panels * bands.panel_floats;
   // The last block reads two rows and two positions on from its own.
-  bands.input_floats = round_up((bands.places + 2 * bands.wide + 2) * bands.pixel / 2, 16);
-  bands.own_floats = round_up(bands.input_floats + bands.places * BLOCK, 1024) + 16;
+  bands.plane = ((bands.rows + 2) * bands.wide + BLOCK + 2) * BLOCK / 2;
+  bands.input_floats = bands.depth / BLOCK * bands.plane;
+  const int64_t sums = round_up(bands.slab * bands.wide, BLOCK) * BLOCK;
+  bands.own_floats = round_up(bands.input_floats + sums, 1024) + 16;
   return bands;
 }
 
@@ -58,69 +62,135 @@ static void take_filters(Job& job, int64_t) {
   }
 }
 
+// Read 16-bit channels, all 32 of each plane, as they lie or where their bits are set.
 template <int READING>
-static void read_band(const Call& call, const Bands& bands, int64_t first, float* to) {
-  for (int64_t i = 0; i < bands.rows + 2; i++)
+INLINE void read_halves(const Call& call, const Bands& bands, int64_t y, int64_t x, float* to) {
+  constexpr bool POOLED = READING == FROM_MAX;
+  const int64_t place = (y >> POOLED) * (POOLED ? pooled(call, call.width) : call.width) +
+                        (x >> POOLED);
+  const uint16_t* from = reinterpret_cast<const uint16_t*>(call.input) + place * call.inputs;
+  const uint8_t* bits = call.alive + (y * call.width + x) * (call.inputs / 8);
+  for (int64_t channel = 0; channel < bands.depth; channel += BLOCK, to += bands.plane) {
+    __m512i value = _mm512_loadu_si512(from + channel);
+    if (READING != PLAIN) {
+      uint32_t set;
+      std::memcpy(&set, bits + channel / 8, 4);
+      value = _mm512_maskz_mov_epi16(set, value);
+    }
+    _mm512_storeu_si512(to, value);
+  }
+}
+
+template <int READING>
+static void read_band(const Call call, const Bands bands, int64_t first, int64_t high, float* to) {
+  const bool halves = READING != FROM_AVERAGE && call.half && call.inputs % BLOCK == 0;
+  constexpr bool POOLED = READING >= FROM_MAX;
+  const int64_t last_y = POOLED ? std::min(call.height, 2 * pooled(call, call.height)) : call.height;
+  const int64_t last_x = POOLED ? std::min(call.width, 2 * pooled(call, call.width)) : call.width;
+  for (int64_t i = 0; i < high + 2; i++)
     for (int64_t j = 0; j < bands.wide; j++) {
       const int64_t y = first + i - 1, x = j - 1;
-      const bool edge = y < 0 || x < 0 || y + 1 >= call.height || x + 1 >= call.width;
-      float* at = to + (i * bands.wide + j) * bands.pixel / 2;
+      float* at = to + (i * bands.wide + j) * BLOCK / 2;
+      if (y < 0 || x < 0 || y >= last_y || x >= last_x) {
+        for (int64_t channel = 0; channel < bands.depth; channel += BLOCK)
+          std::memset(at + channel / BLOCK * bands.plane, 0, BLOCK * 2);
+        continue;
+      }
+      if (halves) {
+        read_halves<READING>(call, bands, y, x, at);
+        continue;
+      }
+      const bool edge = y + 1 >= call.height || x + 1 >= call.width;
       for (int64_t channel = 0; channel < bands.depth; channel += LANES) {
         const int64_t lanes = lanes_at(call.inputs, channel);
         const V value = edge || lanes < LANES ? read<READING, true>(call, y, x, channel, lanes)
                                               : read<READING, false>(call, y, x, channel, lanes);
-        put(at, channel / LANES, value);
+        put(at + channel / BLOCK * bands.plane, channel % BLOCK / LANES, value);
       }
     }
 }
 
-// sums[32][COLUMNS] of 32 positions in line: over blocks of channels, then the nine neighbours.
-static void multiply(const Bands& bands, const float* input, const float* panel, float* sums) {
-  const int64_t pixel = bands.pixel / 2, bytes = bands.pixel * 2;
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  for (int64_t channel = 0; channel < bands.depth; channel += BLOCK)
-    for (int64_t e = 0; e < 9; e++, panel += BLOCK / 2 * COLUMNS) {
-      const float* at = input + (e / 3 * bands.wide + e % 3) * pixel + channel / 2;
-      _tile_loadd(4, at, bytes);
-      _tile_loadd(5, at + 16 * pixel, bytes);
-      _tile_loadd(6, panel, COLUMNS * 4);
-      _tile_loadd(7, panel + 16, COLUMNS * 4);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_dpbf16ps(1, 4, 7);
-      _tile_dpbf16ps(2, 5, 6);
-      _tile_dpbf16ps(3, 5, 7);
-    }
+// Add one block of channels, at all nine neighbours, to the sums[32][COLUMNS] of 32 positions.
+INLINE void multiply_block(const Bands& bands, const float* input, const float* panel, float* sums,
+                           bool first) {
+  if (first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  } else {
+    _tile_loadd(0, sums, COLUMNS * 4);
+    _tile_loadd(1, sums + 16, COLUMNS * 4);
+    _tile_loadd(2, sums + 16 * COLUMNS, COLUMNS * 4);
+    _tile_loadd(3, sums + 16 * COLUMNS + 16, COLUMNS * 4);
+  }
+#pragma GCC unroll 9
+  for (int64_t e = 0; e < 9; e++, panel += BLOCK / 2 * COLUMNS) {
+    const float* at = input + (e / 3 * bands.wide + e % 3) * (BLOCK / 2);
+    _tile_loadd(4, at, BLOCK * 2);
+    _tile_loadd(5, at + 16 * BLOCK / 2, BLOCK * 2);
+    _tile_loadd(6, panel, COLUMNS * 4);
+    _tile_loadd(7, panel + 16, COLUMNS * 4);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
   _tile_stored(0, sums, COLUMNS * 4);
   _tile_stored(1, sums + 16, COLUMNS * 4);
   _tile_stored(2, sums + 16 * COLUMNS, COLUMNS * 4);
   _tile_stored(3, sums + 16 * COLUMNS + 16, COLUMNS * 4);
 }
 
-static void finish_band(const Call& call, const Bands& bands, int64_t first, int64_t column,
+// sums[places][COLUMNS]: a few blocks of positions go through all channels together.
+static void multiply(const Bands& bands, const float* input, const float* panel, float* sums,
+                     int64_t places) {
+  constexpr int64_t STEP = BLOCK * BLOCKS;
+  for (int64_t from = 0; from < places; from += STEP)
+    for (int64_t plane = 0; plane < bands.depth / BLOCK; plane++)
+      for (int64_t place = from; place < std::min(from + STEP, places); place += BLOCK)
+        multiply_block(bands, input + plane * bands.plane + place * (BLOCK / 2),
+                       panel + plane * 9 * (BLOCK / 2) * COLUMNS, sums + place * COLUMNS,
+                       plane == 0);
+}
+
+// Finish `high` rows of COLUMNS output channels from `first` on. The call is a copy: what is
+// written could be anything else's, and all of it would be read again at every position.
+static void finish_rows(const Call call, int64_t wide, int64_t first, int64_t high, int64_t column,
                         const float* sums) {
-  const int64_t high = std::min(bands.rows, call.height - first), down = bands.wide * COLUMNS;
-  for (int64_t channel = column; channel < std::min(column + COLUMNS, call.outputs);
-       channel += LANES) {
-    V bias = {};
-    if (call.bias) bias = load_some(call.bias + channel, lanes_at(call.outputs, channel));
-    const float* at = sums + channel - column;
-    if (call.pool && !call.back) {
-      for (int64_t i = 0; i < high; i += 2)
-        for (int64_t j = 0; j < call.width; j += 2) {
-          const float* from = at + i * down + j * COLUMNS;
-          const V window[4] = {load(from) + bias, load(from + COLUMNS) + bias,
-                               load(from + down) + bias, load(from + down + COLUMNS) + bias};
-          write_pooled(call, first + i, j, channel, window);
+  const int64_t down = wide * COLUMNS, columns = std::min<int64_t>(COLUMNS, call.outputs - column);
+  V bias[VECTORS] = {};
+  if (call.bias)
+    for (int64_t c = 0; c < columns; c += LANES)
+      bias[c / LANES] = load_some(call.bias + column + c, lanes_at(columns, c));
+  if (call.pool && !call.back) {
+    for (int64_t i = 0; i < high; i += 2)
+      for (int64_t j = 0; j < call.width; j += 2)
+        for (int64_t c = 0; c < columns; c += LANES) {
+          const float* from = sums + i * down + j * COLUMNS + c;
+          const V add = bias[c / LANES];
+          const V window[4] = {load(from) + add, load(from + COLUMNS) + add,
+                               load(from + down) + add, load(from + down + COLUMNS) + add};
+          write_pooled(call, first + i, j, column + c, window);
         }
-    } else {
-      for (int64_t i = 0; i < high; i++)
-        for (int64_t j = 0; j < call.width; j++)
-          write(call, first + i, j, channel, load(at + i * down + j * COLUMNS) + bias);
-    }
+    return;
   }
+  for (int64_t i = 0; i < high; i++)
+    for (int64_t j = 0; j < call.width; j++)
+      for (int64_t c = 0; c < columns; c += LANES)
+        write(call, first + i, j, column + c,
+              load(sums + i * down + j * COLUMNS + c) + bias[c / LANES]);
+}
+
+static void configure_tiles() {
+  struct {
+    uint8_t palette = 1, start = 0, zero[14] = {};
+    uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } tiles;
+  // The intrinsic names only the first 8 bytes as read, so the others could be left unwritten.
+  asm volatile("" : : "r"(&tiles) : "memory");
+  _tile_loadconfig(&tiles);
 }
 
 static void take_bands(Job& job, int64_t slot) {
@@ -128,28 +198,24 @@ static void take_bands(Job& job, int64_t slot) {
   const Bands bands = bands_of(call);
   float* input = job.own + slot * job.own_floats;
   float* sums = input + bands.input_floats;
-  struct {
-    uint8_t palette = 1, start = 0, zero[14] = {};
-    uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-  } tiles;
-  _tile_loadconfig(&tiles);
+  configure_tiles();
   for (int64_t first; (first = job.next++ * bands.rows) < call.height;) {
-    if (call.back && call.pool == MAX_POOL)
-      read_band<FROM_MAX>(call, bands, first, input);
-    else if (call.back && call.pool == AVERAGE_POOL)
-      read_band<FROM_AVERAGE>(call, bands, first, input);
-    else if (call.back && call.alive)
-      read_band<MASKED>(call, bands, first, input);
-    else
-      read_band<PLAIN>(call, bands, first, input);
     const int64_t high = std::min(bands.rows, call.height - first);
-    for (int64_t panel = 0; panel < bands.panels; panel++) {
-      for (int64_t place = 0; place < high * bands.wide; place += BLOCK)
-        multiply(bands, input + place * bands.pixel / 2, job.shared + panel * bands.panel_floats,
-                 sums + place * COLUMNS);
-      finish_band(call, bands, first, panel * COLUMNS, sums);
-    }
+    if (call.back && call.pool == MAX_POOL)
+      read_band<FROM_MAX>(call, bands, first, high, input);
+    else if (call.back && call.pool == AVERAGE_POOL)
+      read_band<FROM_AVERAGE>(call, bands, first, high, input);
+    else if (call.back && call.alive)
+      read_band<MASKED>(call, bands, first, high, input);
+    else
+      read_band<PLAIN>(call, bands, first, high, input);
+    for (int64_t panel = 0; panel < bands.panels; panel++)
+      for (int64_t row = 0; row < high; row += bands.slab) {
+        const int64_t rows = std::min(bands.slab, high - row);
+        multiply(bands, input + row * bands.wide * (BLOCK / 2),
+                 job.shared + panel * bands.panel_floats, sums, rows * bands.wide);
+        finish_rows(call, bands.wide, first + row, rows, panel * COLUMNS, sums);
+      }
   }
   _tile_release();
 }

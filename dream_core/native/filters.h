@@ -23,6 +23,27 @@ INLINE void transpose(V rows[LANES]) {
 }
 #endif
 
+#if LEVEL >= 3
+// Turn LANES filters of nine values each into nine rows of LANES, the last value first.
+INLINE void take_apart(const float* from, V rows[9]) {
+  const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  V lines[10];
+#pragma GCC unroll 9
+  for (int i = 0; i < 9; i++) lines[i] = load(from + i * LANES);
+  lines[9] = lines[8];
+#pragma GCC unroll 9
+  for (int i = 0; i < 9; i++) {
+    const I place = lane * 9 + (8 - i);
+    rows[i] = __builtin_shuffle(lines[0], lines[1], place);
+#pragma GCC unroll 4
+    for (int pair = 1; pair < 5; pair++) {
+      const V found = __builtin_shuffle(lines[2 * pair], lines[2 * pair + 1], place);
+      rows[i] = place >= 2 * LANES * pair ? found : rows[i];
+    }
+  }
+}
+#endif
+
 // Gather the nine values of COLUMNS filters at GATHERED of the channels that are summed over, zeros
 // where there are none: taps[GATHERED · 9][COLUMNS].
 static void gather(const Call& call, int64_t channel, int64_t column, float* taps) {
@@ -53,6 +74,15 @@ static void gather(const Call& call, int64_t channel, int64_t column, float* tap
   for (int64_t c = 0; c < channels; c++) {
     const float* from = call.weight + ((channel + c) * call.outputs + column) * 9;
     float* to = taps + c * 9 * COLUMNS;
+#if LEVEL >= 3
+    for (int64_t v = 0; whole && v < COLUMNS; v += LANES) {
+      V rows[9];
+      take_apart(from + v * 9, rows);
+#pragma GCC unroll 9
+      for (int i = 0; i < 9; i++) store(to + i * COLUMNS + v, rows[i]);
+    }
+    if (whole) continue;
+#endif
     for (int64_t n = 0; n < columns; n++)
 #pragma GCC unroll 9
       for (int64_t i = 0; i < 9; i++) to[i * COLUMNS + n] = from[n * 9 + 8 - i];

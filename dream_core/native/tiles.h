@@ -110,7 +110,7 @@ INLINE void transform_tile(const Call& call, int64_t y, int64_t x, int64_t group
 
 // Transform `count` tiles from `first` on into tiles[POINTS][plane], one row each.
 template <int READING>
-static void transform_tiles(const Call& call, int64_t first, int64_t count, float* tiles,
+static void transform_tiles(const Call call, int64_t first, int64_t count, float* tiles,
                             int64_t plane) {
   const int64_t across = (call.width + TILE - 1) / TILE, depth = depth_of(call.inputs);
   for (int64_t t = 0; t < count; t++) {
@@ -175,7 +175,7 @@ static void transform_filters(const Call& call, int64_t column, float* panel) {
 // ---- sums → output
 
 // Finish `columns` output channels of `count` tiles from sums[POINTS][plane], rows of `columns`.
-static void transform_output(const Call& call, int64_t first, int64_t count, int64_t column,
+static void transform_output(const Call call, int64_t first, int64_t count, int64_t column,
                              int64_t columns, const float* sums, int64_t plane) {
   const int64_t across = (call.width + TILE - 1) / TILE;
   for (int64_t t = 0; t < count; t++) {

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from dream_core import native
 from dream_core.errors import DeviceMissing, StateRefused
 from dream_core.executors import Plan, Way, available_devices, resolve_device
 
@@ -49,6 +50,20 @@ def test_a_plan_of_another_kind_of_host_is_refused(plan: Plan, what: str) -> Non
 
     with pytest.raises(StateRefused, match=f"plan.{what} another, this dream has"):
         elsewhere.check_here()
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_a_plan_of_another_version_of_the_kernel_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A dream that waited for an update would go on with other bits, and nobody would know."""
+    plan = Plan.make(torch.device("cpu"), torch.float32, Way("winograd", "exact"))
+    plan.check_here()
+    was = native.VERSION
+    monkeypatch.setattr(native, "VERSION", was + 1)
+
+    with pytest.raises(StateRefused, match=rf"plan.cpu .*kernel {was} .*kernel {was + 1} "):
+        plan.check_here()
 
 
 def test_a_plan_made_here_can_be_had_here(plan: Plan) -> None:

@@ -55,15 +55,16 @@ def test_a_library_that_is_not_there_or_broken_gives_a_reason(tmp_path: Path) ->
 
 
 def test_a_library_of_another_release_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that a `git pull` has left behind would take one number for another."""
+    """One that a `git pull` has left behind would take one number for another, or add otherwise."""
 
     class Longer(library.Call):
         _fields_ = (("more", library.ctypes.c_int64),)
 
     assert not isinstance(library.load(library.FILE), str)
-    monkeypatch.setattr(library, "Call", Longer)
-
-    assert "of another release" in str(library.load(library.FILE))
+    for name, value in (("Call", Longer), ("VERSION", library.VERSION + 1)):
+        with monkeypatch.context() as patched:
+            patched.setattr(library, name, value)
+            assert "of another release" in str(library.load(library.FILE))
 
 
 def test_it_runs_on_torchs_own_openmp() -> None:
