@@ -58,6 +58,16 @@ def test_every_benchmark_finds_what_it_needs(name: str) -> None:
     importlib.import_module(f"benchmarks.{name}")
 
 
+def test_the_page_is_what_its_lines_say() -> None:
+    """`python -m benchmarks.page` writes it anew."""
+    lines = page.read(page.FOLDER / page.LINES)
+
+    text, picture = page.contents([*lines, *page.others(page.FOLDER)])
+
+    assert (page.FOLDER / page.PAGE).read_text("utf-8") == text
+    assert (page.FOLDER / page.PLOT).read_text("utf-8") == picture
+
+
 def test_an_iteration_is_told_beside_plain_pytorch() -> None:
     """Seconds and memory, by picture, layers and precision, and the machine that they are of."""
     text, picture = page.contents([step("exact", 4.0), step("fast", 10.0)])
