@@ -57,6 +57,7 @@ def _commands(quick: bool) -> Iterator[list[str]]:
         for layers in LAYERS:
             yield _step(size, layers, rounds)
     yield ["benchmarks.memory"]
+    yield ["benchmarks.estimate"]
     yield ["benchmarks.service"]
 
 

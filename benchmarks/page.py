@@ -59,6 +59,7 @@ REST = """\
 ## Around the iteration
 
 For whoever hosts, and for whoever trusts an estimate. A ratio is that of a figure to its baseline.
+What is off is so by the median, at most in the worst case.
 """
 
 NOT_ON_GPU = """\
@@ -254,8 +255,8 @@ def _with_unit(value: float | None, line: Line) -> str:
     if value is None:
         return "–"
     unit = line.get("unit", "")
-    if unit.startswith("median |"):  # of errors: a fraction
-        return f"{value * 100:.1f} %"
+    if unit.startswith("median |"):  # of errors, which are fractions
+        return f"off by {value * 100:.1f} %, at most {line['largest'] * 100:.0f} %"
     return f"{_rounded(value)} {unit}".strip()
 
 

@@ -88,6 +88,15 @@ def test_a_line_of_any_other_benchmark_comes_on_the_page_by_its_name() -> None:
     assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 | cpu, 2 threads |" in text
 
 
+def test_an_error_is_told_with_the_worst_case() -> None:
+    """A median alone would hide it."""
+    off = {"name": "estimate", "value": 0.084, "unit": "median |told / taken - 1|", "largest": 0.5}
+
+    text, _ = page.contents([step("fast", 8.0), off])
+
+    assert "| estimate | off by 8.4 %, at most 50 % | – |" in text
+
+
 def test_what_nobody_has_measured_is_said_until_somebody_has() -> None:
     """No figure of a GPU is on the page before there is one."""
     gpu = {**step("fast", 90.0), "device": "cuda:0"}
