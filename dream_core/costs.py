@@ -5,8 +5,8 @@ takes half its time, as memory is what it waits for.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
-from itertools import combinations
+from dataclasses import astuple, dataclass
+from itertools import product
 from math import prod
 from typing import Self
 
@@ -44,6 +44,7 @@ class Costs:
         spec: DreamSpec,
         size: tuple[int, int],
         form: Form = WHOLE,
+        *,
         frames: int = 0,
     ) -> Self:
         """Return what an iteration has to do.
@@ -78,45 +79,46 @@ class Costs:
         """Return how long all of it takes, by the seconds that one of each kind takes."""
         return float(np.dot(astuple(self), astuple(rates)))
 
-    def parts(self, rates: "Costs") -> NDArray[np.float64]:
-        """Return which part of its time each kind takes: (kinds,), together 1."""
-        seconds: NDArray[np.float64] = np.multiply(astuple(self), astuple(rates))
-        return np.divide(seconds, max(float(seconds.sum()), 1e-12))
-
 
 # Of `winograd exact` on two cores of an Intel Xeon with AMX, by 40 dreams of 128 to 1024 pixels.
 # What a machine has in common with others: how kinds compare. Never told as its speed.
 TYPICAL = Costs(1.8e-12, 0.4e-9, 1.2e-9, 2.0e-9, 1.5e-9, 13e-12, 85e-9)
 
 
-def fit(looks: Sequence[tuple[Costs, float]], known: Costs = TYPICAL) -> Costs:
+def fit(
+    looks: Sequence[tuple[Costs, float]], known: Costs = TYPICAL, trust: float = TRUST
+) -> Costs:
     """Return the seconds of each kind that explain what was measured; none below zero.
+
+    A look that another program made long can't be explained, and so counts little.
 
     Args:
         looks: what an iteration had to do, and the seconds that it took; at least one.
         known: what such machines take. Only how its kinds compare counts, and the less the more
             was measured.
+        trust: in that.
     """
-    scale = looks[0][1] / looks[0][0].seconds(known)
-    expected = scale * np.array(astuple(known))
-    rows = [np.array(astuple(costs)) * expected / seconds for costs, seconds in looks]
-    kinds = len(fields(Costs))
-    matrix = np.vstack([*rows, TRUST * np.eye(kinds)])
-    found = _not_negative(matrix, np.r_[np.ones(len(rows)), np.full(kinds, TRUST)])
+    amounts = np.array([astuple(costs) for costs, _ in looks])
+    seconds = np.array([took for _, took in looks])
+    rates = np.array(astuple(known))
+    expected = float(np.median(seconds / (amounts @ rates))) * rates
+    rows = amounts * expected / seconds[:, None]
+    kinds = len(rates)
+    square = rows.T @ rows + trust**2 * np.eye(kinds)
+    found = _not_negative(square, rows.sum(0) + trust**2)
     return Costs(*map(float, expected * found))
 
 
-def _not_negative(matrix: NDArray[np.float64], aim: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return x ≥ 0 that brings matrix · x nearest to `aim`: the best over all sets of zeros."""
-    kinds = matrix.shape[1]
-    best, least = np.zeros(kinds), np.inf
-    for count in range(1, kinds + 1):
-        for kept in map(list, combinations(range(kinds), count)):
-            found = np.linalg.lstsq(matrix[:, kept], aim, rcond=None)[0]
-            off = float(np.square(matrix[:, kept] @ found - aim).sum())
-            if found.min() >= 0 and off < least:
-                best, least = np.zeros(kinds), off
-                best[kept] = found
+def _not_negative(square: NDArray[np.float64], aim: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return x ≥ 0 with xᵀ square x / 2 - aim · x least: the best over all sets of zeros."""
+    kinds = len(aim)
+    kept = np.array(list(product((False, True), repeat=kinds)))
+    # A kind that is left out has an equation of its own: it is zero.
+    both = kept[:, :, None] & kept[:, None, :]
+    systems = np.where(both, square, np.eye(kinds))
+    found = np.linalg.solve(systems, np.where(kept, aim, 0.0)[:, :, None])[:, :, 0]
+    cost = np.einsum("si,ij,sj->s", found, square, found) / 2 - found @ aim
+    best: NDArray[np.float64] = found[np.where(found.min(1) >= 0, cost, np.inf).argmin()]
     return best
 
 

@@ -109,7 +109,7 @@ class Estimate(BaseModel):
         devices = {worker.device for worker in workers if worker.device}
         source_bytes = largest_png(*picture, 4)
         takes = Footprint.of(spec.model_dump(mode="json"), *picture, source_bytes=source_bytes)
-        costs = Costs.of(model, spec, size, form, takes.frames)
+        costs = Costs.of(model, spec, size, form, frames=takes.frames)
         pace = Pace.of(known.samples, spec, costs, devices, rates_of(workers, spec.precision))
         return cls(
             width=size[1],

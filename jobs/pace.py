@@ -2,21 +2,22 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from math import log
 from statistics import median
 from typing import Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from dream_core.costs import TYPICAL, Costs
+from dream_core.costs import TYPICAL, Costs, fit
 from dream_core.spec import DreamSpec
 from jobs.presence import Rates
 
-# Only dreams that did about the same are asked, and several, as a busy machine spoils some.
-NEAREST = 5
-VOICES = 2  # of what was measured, beside one for each of those dreams
-SIZE_COUNTS = 0.25  # four times the work is as far as a third of the work being of another kind
+LAST = 30  # dreams are asked: a machine may become a busier one
+# What was measured counts as so many dreams do, or one on a busy machine would spoil the next.
+VOICES = 2
+DOUBTED = (
+    2.0  # no longer where it is off by such a factor: another program ran while it was measured
+)
+TRUST = 0.6  # in how kinds of work compare, by what was measured
 # Beside its iterations: it looks at the source once, not back; the first one also lays out what
 # the others find; picture, state and record are read and written.
 EXTRA_ITERATIONS = 0.7
@@ -100,7 +101,7 @@ class Pace:
         where = " or ".join(sorted(kinds)) or "any device"
         measured = rates.costs if rates and spec.optimizer == "adam" else None
         own = [sample for sample in alike if sample.model == spec.model]
-        told, foretell = own or alike, _Foretelling(measured)
+        told, foretell = (own or alike)[:LAST], _Foretelling(measured)
         if not told and not measured:
             what = f"by {spec.optimizer} in precision {spec.precision}"
             return cls(None, None, f"no dream {what} has ended on {where} yet; the first will tell")
@@ -116,32 +117,29 @@ class Pace:
 
 
 class _Foretelling:
-    """How long a dream takes: by what was measured, and by how far dreams like it were off that."""
+    """How long a dream takes: by what was measured, put right by what earlier dreams took."""
 
     def __init__(self, measured: Costs | None) -> None:
-        self._measured = measured is not None
-        self._rates = measured or TYPICAL
+        self._measured = measured
 
     def __call__(self, samples: Sequence[Sample], costs: Costs, iterations: int) -> float:
         """Return the seconds of a dream; without samples, by what was measured alone."""
-        nearest = sorted(samples, key=lambda sample: self._distance(sample, costs))[:NEAREST]
-        ratios = [self._ratio(sample) for sample in nearest]
-        if self._measured:
-            ratios += [1.0] * VOICES
-        each = median(ratios) * costs.seconds(self._rates)
-        starts = [sample.start_s for sample in samples if sample.start_s is not None]
+        known = self._measured or TYPICAL
+        looks = [(each.costs, each.seconds_per_iteration) for each in samples if each.costs]
+        if self._measured and _believed(self._measured, looks):
+            looks += [(costs, costs.seconds(known))] * VOICES
+        pace = costs.seconds(fit(looks, known, TRUST))
+        starts = [each.start_s for each in samples if each.start_s is not None]
         start = median(starts) if starts else START_S
-        return max(whole(each, iterations, start), each * iterations)
+        return max(whole(pace, iterations, start), pace * iterations)
 
-    def _ratio(self, sample: Sample) -> float:
-        return sample.seconds_per_iteration / (sample.costs or TYPICAL).seconds(self._rates)
 
-    def _distance(self, sample: Sample, costs: Costs) -> float:
-        """Return how unlike two dreams are, in what they do and in how much."""
-        did = sample.costs or TYPICAL
-        unlike = float(np.abs(did.parts(self._rates) - costs.parts(self._rates)).sum())
-        larger = abs(log(did.seconds(self._rates) / costs.seconds(self._rates)))
-        return unlike + SIZE_COUNTS * larger
+def _believed(measured: Costs, looks: Sequence[tuple[Costs, float]]) -> bool:
+    """Whether dreams agree with what was measured, where there are two or more."""
+    if len(looks) < 2:
+        return True
+    off = median(took / costs.seconds(measured) for costs, took in looks)
+    return 1 / DOUBTED < off < DOUBTED
 
 
 def _alike(

@@ -111,7 +111,7 @@ class Preparer:
             predicted_bytes=predicted_bytes(model, spec, size, plan.form),
             free_bytes=free_bytes(plan.device),
             multiply_adds=work(model, spec, size, plan.form),
-            costs=Costs.of(model, spec, size, plan.form, frames),
+            costs=Costs.of(model, spec, size, plan.form, frames=frames),
         )
 
 

@@ -25,7 +25,7 @@ STRANGE = Costs(1e-12, 3e-9, 6e-9, 1e-9, 9e-9, 4e-12)
 def costs(height: int, width: int, *layers: str, form: Form = WHOLE, frames: int = 0) -> Costs:
     """Return those of a dream of 30 iterations."""
     spec = DreamSpec(layers=dict.fromkeys(layers, 1000.0), iterations=30)
-    return Costs.of(VGG19, spec, (height, width), form, frames)
+    return Costs.of(VGG19, spec, (height, width), form, frames=frames)
 
 
 def test_kinds_are_counted_by_hand() -> None:

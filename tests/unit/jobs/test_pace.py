@@ -7,7 +7,7 @@ import pytest
 
 from dream_core.costs import TYPICAL, Costs
 from dream_core.spec import DreamSpec
-from jobs.pace import NEAREST, Pace, Sample, whole
+from jobs.pace import LAST, Pace, Sample, whole
 from jobs.presence import Rates
 
 WORK = Costs(multiply_adds=1e11, elements=1e7, weights=1e7, asked=1e6)
@@ -58,20 +58,27 @@ def test_before_any_dream_the_time_is_that_which_was_measured() -> None:
 
 
 def test_the_first_dream_says_how_far_off_the_measurement_is() -> None:
-    """It took twice of what was measured. One alone changes nothing but the error that is told."""
+    """It took twice of what was measured: that is told, but it alone could have been disturbed."""
     told = pace(sample(2 * MEASURED), rates=FAST_MACHINE)
 
-    assert told.seconds == pytest.approx(whole(MEASURED, 30))
+    assert told.seconds is not None
+    assert whole(MEASURED, 30) < told.seconds < whole(1.2 * MEASURED, 30)
     assert told.median_error == pytest.approx(1 - whole(MEASURED, 30) / whole(2 * MEASURED, 30))
     assert told.basis == "from what was measured and 1 earlier dream on cpu, median error 50 %"
 
 
-@pytest.mark.parametrize(("dreams", "ratio"), [(1, 1), (2, 1.5), (3, 2), (9, 2)])
-def test_a_few_dreams_outvote_what_was_measured(dreams: int, ratio: float) -> None:
-    """Each took twice of it; it has two voices of its own."""
-    told = pace(*[sample(2 * MEASURED)] * dreams, rates=FAST_MACHINE)
+def test_many_dreams_outvote_what_was_measured() -> None:
+    """Each took half as long again."""
+    told = pace(*[sample(1.5 * MEASURED)] * LAST, rates=FAST_MACHINE)
 
-    assert told.seconds == pytest.approx(whole(ratio * MEASURED, 30))
+    assert told.seconds == pytest.approx(whole(1.5 * MEASURED, 30), rel=0.06)
+
+
+def test_a_measurement_that_two_dreams_contradict_is_believed_no_more() -> None:
+    """Another program ran while the machine was measured: it seemed ten times as slow."""
+    told = pace(*[sample(MEASURED / 10)] * 2, rates=FAST_MACHINE)
+
+    assert told.seconds == pytest.approx(whole(MEASURED / 10, 30))
 
 
 def test_dreams_of_another_way_than_the_measured_one_say_nothing() -> None:
@@ -89,29 +96,33 @@ def test_more_work_takes_more_time_in_proportion() -> None:
     assert pace(known, costs=times(1 / 4)).seconds == pytest.approx(whole(0.125, 30))
 
 
-def test_dreams_that_did_the_same_are_asked() -> None:
-    """A shallow dream waits for memory and says little of a deep one, however near its time."""
+def test_kinds_of_work_are_learned_apart() -> None:
+    """A machine whose memory is slow: shallow dreams say little of deep ones, and both are told."""
     shallow = Costs(elements=1e7, large=1e7, asked=1e7, products=1e9)
-    as_much = times(0.9 * MEASURED / shallow.seconds(TYPICAL), shallow)
-    others = [sample(5 * MEASURED, as_much)] * 20
+    slow = 5 * shallow.seconds(TYPICAL)
+    known = [sample(slow, shallow)] * 6 + [sample(MEASURED)] * 6
 
-    told = pace(*others, *[sample(1.0)] * NEAREST, costs=times(0.9))
+    deep, light = pace(*known, costs=times(0.9)), pace(*known, costs=times(2, shallow))
 
-    assert told.seconds == pytest.approx(whole(0.9, 30))
-
-
-def test_dreams_of_about_the_same_size_are_asked() -> None:
-    """A small picture costs more than its part of a large one's time."""
-    small = [sample(0.3, times(0.1))] * 20
-
-    told = pace(*small, *[sample(1.0)] * NEAREST, costs=times(0.9))
-
-    assert told.seconds == pytest.approx(whole(0.9, 30))
+    assert deep.seconds == pytest.approx(whole(0.9 * MEASURED, 30), rel=0.15)
+    assert light.seconds == pytest.approx(whole(2 * slow, 30), rel=0.15)
 
 
-def test_one_dream_on_a_busy_machine_spoils_nothing() -> None:
-    """The median of several is told, not their mean."""
-    assert pace(sample(1.0), sample(90.0), sample(1.2)).seconds == pytest.approx(whole(1.2, 30))
+def test_one_dream_on_a_busy_machine_spoils_little() -> None:
+    """However long it took: what is unlike all others counts least."""
+    told = pace(sample(1.0), sample(90.0), sample(1.2))
+
+    assert told.seconds is not None
+    assert whole(1.0, 30) < told.seconds < whole(1.3, 30)
+
+
+def test_only_the_last_dreams_are_asked() -> None:
+    """The machine has got another job since; what was before is soon forgotten."""
+    before = [sample(1.0, at=at) for at in range(100)]
+
+    told = pace(*before, *[sample(3.0, at=1000 + at) for at in range(LAST)])
+
+    assert told.seconds == pytest.approx(whole(3.0, 30))
 
 
 def test_what_a_dream_took_beside_its_iterations_is_learned() -> None:
@@ -127,11 +138,11 @@ def test_a_dream_never_takes_less_than_its_iterations() -> None:
 
 
 def test_the_error_is_that_of_each_dream_foretold_from_the_others() -> None:
-    """2 from 3 and 6 is 4.5, 3 from 2 and 6 is 4, 6 from 2 and 3 is 2.5: off by 5/4, 1/3, 7/12."""
-    told = pace(sample(2), sample(3), sample(6))
+    """2 from 3 is off by 1/2, 3 from 2 by 1/3; the median of both is 5/12."""
+    told = pace(sample(2), sample(3))
 
-    assert told.median_error == pytest.approx(7 / 12, rel=0.01)
-    assert told.basis == "from 3 earlier dreams on cpu, median error 58 %"
+    assert told.median_error == pytest.approx(5 / 12, rel=0.01)
+    assert told.basis == "from 2 earlier dreams on cpu, median error 42 %"
 
 
 def test_one_dream_alone_has_an_unknown_error() -> None:
@@ -149,7 +160,7 @@ def test_other_models_stand_in_by_their_work() -> None:
 
     told = pace(*others, costs=times(2))
 
-    assert told.seconds == pytest.approx(whole(4, 30))
+    assert told.seconds == pytest.approx(whole(4, 30), rel=0.1)
     assert told.median_error == pytest.approx(1 / 2, rel=0.01)  # 2 from 3, twice; 3 from 2: 1/3
     assert told.basis == "from 3 earlier dreams of other models on cpu, median error 50 %"
 
