@@ -53,7 +53,7 @@ test: $(VENV)/.installed-dev weights
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) pytest
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed weights
 	@exec $(RUN) benchmarks $(ARGS)
 
 faults: $(VENV)/.installed-dev weights

@@ -22,11 +22,8 @@ from benchmarks.line import Line, run, say
 ROOT = Path(__file__).parents[1]
 FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 LAYERS = (("relu3_1",), ("relu5_1",), FIVE)
-ROUNDS = {
-    (384, 512): 9,
-    (768, 1024): 5,
-    (1536, 2048): 3,
-}  # a turn of the largest takes half a minute
+# By size. A turn of the largest takes half a minute.
+ROUNDS = {(384, 512): 7, (768, 1024): 4, (1536, 2048): 2}
 
 
 def main() -> None:
@@ -57,6 +54,7 @@ def _commands(quick: bool) -> Iterator[list[str]]:
         for layers in LAYERS:
             yield _step(size, layers, rounds)
     yield ["benchmarks.memory"]
+    yield ["benchmarks.estimate"]
     yield ["benchmarks.service"]
 
 

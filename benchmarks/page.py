@@ -59,13 +59,14 @@ REST = """\
 ## Around the iteration
 
 For whoever hosts, and for whoever trusts an estimate. A ratio is that of a figure to its baseline.
+What is off is so by the median, at most in the worst case.
 """
 
 NOT_ON_GPU = """\
 ## What nobody has measured
 
-- GPUs: all of the code for CUDA and MPS. No figure above is of one, and no run has told yet how
-  fast they are.
+- GPUs: [what is done on them](gpu.md), CUDA and MPS. No figure above is of one, and no run has told
+  yet how fast they are; `python -m benchmarks.gpu` does.
 - More threads than the machines above have, and CPUs of other kinds.
 - Other models: every figure here is VGG-19's.
 """
@@ -139,8 +140,8 @@ def read(file: Path) -> list[Line]:
 
 def contents(lines: Sequence[Line]) -> tuple[str, str]:
     """Return the page and its plot."""
-    steps = [line for line in lines if "precision" in line]
-    rest = [line for line in lines if "precision" not in line and "value" in line]
+    steps = [line for line in lines if line["name"].startswith("step ")]
+    rest = [line for line in lines if line not in steps and "value" in line]
     machines = list(dict.fromkeys(map(Machine.of, steps)))
     parts = [HEAD, f"![Speed against plain PyTorch, by picture, layers and precision]({PLOT})\n"]
     for heading, tell in ((SPEED, _speed), (MEMORY, _memory)):
@@ -150,7 +151,7 @@ def contents(lines: Sequence[Line]) -> tuple[str, str]:
             parts += [_said_of(machine, own), tell(own)]
     if rest:
         parts += [REST, _figures(rest)]
-    on_gpu = any(machine.device.startswith("cuda") for machine in machines)
+    on_gpu = any(Machine.of(line).device.startswith("cuda") for line in lines)
     return "\n".join([*parts, NOT_MEASURED if on_gpu else NOT_ON_GPU]), _plot(steps, machines)
 
 
@@ -221,7 +222,7 @@ def _figures(lines: Iterable[Line]) -> str:
             _with_unit(line["value"], line),
             _with_unit(line.get("baseline"), line),
             _rounded(line["ratio"]) if line.get("ratio") is not None else "–",
-            f"{Machine.of(line).device or 'cpu'}, {Machine.of(line).threads} threads",
+            line.get("gpu") or f"{line.get('device', 'cpu')}, {line.get('threads')} threads",
         )
         for line in lines
     ]
@@ -254,8 +255,8 @@ def _with_unit(value: float | None, line: Line) -> str:
     if value is None:
         return "–"
     unit = line.get("unit", "")
-    if unit.startswith("median |"):  # of errors: a fraction
-        return f"{value * 100:.1f} %"
+    if unit.startswith("median |"):  # of errors, which are fractions
+        return f"off by {value * 100:.1f} %, at most {line['largest'] * 100:.0f} %"
     return f"{_rounded(value)} {unit}".strip()
 
 

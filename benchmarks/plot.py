@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 BAR, GAP, BETWEEN = 20, 2, 26  # of bars, between bars of a group, between groups
 LEFT, TOP, FLOOR, HEIGHT = 46, 84, 46, 240  # the axis' numbers, the title, the names, the bars
 PANEL_GAP = 24
+NARROWEST = 480  # the title's line
 MOST_STEPS = 10  # lines across at most
 # Of one hue, deeper where fewer bits are kept; what needs no compiler stands apart.
 SHADES = {
@@ -48,7 +49,7 @@ def draw(title: str, names: Sequence[str], panels: Sequence[Panel]) -> str:
     top = step * ceil(max(most, 1) / step)
     group_width = len(names) * (BAR + GAP) - GAP
     widths = [len(panel.groups) * (group_width + BETWEEN) for panel in panels]
-    width = LEFT + sum(widths) + PANEL_GAP * len(panels)
+    width = max(LEFT + sum(widths) + PANEL_GAP * len(panels), NARROWEST)
     parts, x = [_head(width, title, names)], LEFT
     for panel, panel_width in zip(panels, widths, strict=True):
         parts.append(_grid(x, panel_width, top, step, numbered=x == LEFT))

@@ -8,14 +8,15 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dream_core.forms.choice import USED_OF_FREE, check_fits, choose, work
+from dream_core.costs import Costs
+from dream_core.forms.choice import USED_OF_FREE, check_fits, choose
 from dream_core.forms.form import WHOLE
 from dream_core.forms.memory import predicted_bytes
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
 from jobs.disk import Footprint, largest_png
 from jobs.pace import Pace, Sample
-from jobs.presence import Presence, memory_of
+from jobs.presence import Presence, memory_of, rates_of
 from jobs.record import Progress, QueueName
 
 
@@ -50,7 +51,7 @@ class Known:
         own = self.queued[queue]
         # The queues take turns: of the other one, no more come first than there are turns.
         ahead = own + min(sum(self.queued.values()) - own, own + 1)
-        typical = median(each.seconds for each in self.samples) if self.samples else None
+        typical = median(each.took_s for each in self.samples) if self.samples else None
         ends = [typical if eta_s is None else eta_s for eta_s in self.running]
         known = [0.0] * (len(ready) - len(ends)) + [end for end in ends if end is not None]
         if not ahead and 0.0 in known:
@@ -74,7 +75,7 @@ class Estimate(BaseModel):
     frames: int = Field(description="how many it would keep")
     seconds: float | None = Field(description="once it runs; null where nothing is known yet")
     median_error: float | None = Field(
-        description="of such estimates, a fraction: each earlier dream foretold from the others; "
+        description="of such estimates, a fraction: each earlier dream foretold as if it were new; "
         "null where there are too few"
     )
     basis: str = Field(description="what the seconds rest on, or why there are none")
@@ -106,19 +107,19 @@ class Estimate(BaseModel):
             check_fits(model, spec, picture, free, "this server")
             form = choose(model, spec, size, USED_OF_FREE * free) or WHOLE
         devices = {worker.device for worker in workers if worker.device}
-        pace = Pace.of(known.samples, spec, work(model, spec, size, form), devices)
-        each, wait_s = pace.seconds_per_iteration, known.wait_s(queue, workers)
         source_bytes = largest_png(*picture, 4)
         takes = Footprint.of(spec.model_dump(mode="json"), *picture, source_bytes=source_bytes)
+        costs = Costs.of(model, spec, size, form, frames=takes.frames)
+        pace = Pace.of(known.samples, spec, costs, devices, rates_of(workers, spec.precision))
         return cls(
             width=size[1],
             height=size[0],
             iterations=spec.iterations,
             frames=takes.frames,
-            seconds=None if each is None else each * spec.iterations,
+            seconds=pace.seconds,
             median_error=pace.median_error,
             basis=pace.basis,
-            wait_s=wait_s,
+            wait_s=known.wait_s(queue, workers),
             memory_bytes=predicted_bytes(model, spec, size, form),
             disk_bytes=takes.bytes,
         )

@@ -1,18 +1,27 @@
-"""Pace: how long an iteration takes, reckoned from how long earlier ones took."""
+"""Pace: how long a dream takes, reckoned from what was measured and how long earlier ones took."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from math import log
 from statistics import median
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from dream_core.costs import TYPICAL, Costs, fit
 from dream_core.spec import DreamSpec
+from jobs.presence import Rates
 
-# Time isn't quite proportional to work: small pictures cost more for each multiply-add. So only
-# samples of about the same work are asked, and several, as a busy machine spoils some.
-NEAREST = 5
+LAST = 30  # dreams are asked: a machine may become a busier one
+# What was measured counts as so many dreams do, or one on a busy machine would spoil the next.
+VOICES = 2
+DOUBTED = (
+    2.0  # no longer where it is off by such a factor: another program ran while it was measured
+)
+TRUST = 0.6  # in how kinds of work compare, by what was measured
+# Beside its iterations: it looks at the source once, not back; the first one also lays out what
+# the others find; picture, state and record are read and written.
+EXTRA_ITERATIONS = 0.7
+START_S = 0.1
 
 
 class Sample(BaseModel):
@@ -28,9 +37,10 @@ class Sample(BaseModel):
     device: str
     threads: int
     optimizer: str
-    multiply_adds: float  # of an iteration
+    costs: Costs | None = None  # of an iteration; None where an older release kept it
     seconds_per_iteration: float
     iterations: int
+    seconds: float | None = None  # of all of it; None where it was taken up again
 
     @property
     def kind(self) -> str:
@@ -43,17 +53,29 @@ class Sample(BaseModel):
         return self.kind, self.executor, self.precision, self.threads, self.optimizer
 
     @property
-    def seconds(self) -> float:
-        """How long the whole dream took."""
-        return self.iterations * self.seconds_per_iteration
+    def took_s(self) -> float:
+        """How long the whole dream took; reckoned where nobody saw it whole."""
+        return self.seconds or whole(self.seconds_per_iteration, self.iterations)
+
+    @property
+    def start_s(self) -> float | None:
+        """How long it took beside its iterations; None where nobody knows."""
+        if self.seconds is None:
+            return None
+        return self.seconds - (self.iterations + EXTRA_ITERATIONS) * self.seconds_per_iteration
+
+
+def whole(pace: float, iterations: int, start_s: float = START_S) -> float:
+    """Return the seconds of a dream, from those of an iteration."""
+    return pace * (iterations + EXTRA_ITERATIONS) + start_s
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What earlier dreams say of a new one."""
+    """What the machine and earlier dreams say of a new one."""
 
-    seconds_per_iteration: float | None
-    median_error: float | None  # a fraction: of each sample, foretold by the others
+    seconds: float | None
+    median_error: float | None  # a fraction: of each sample, foretold as if it were new
     basis: str
 
     @classmethod
@@ -61,44 +83,85 @@ class Pace:
         cls,
         samples: Iterable[Sample],
         spec: DreamSpec,
-        multiply_adds: float,
+        costs: Costs,
         devices: Collection[str] = (),
+        rates: Rates | None = None,
     ) -> Self:
         """Return the pace of a dream.
 
         Args:
             samples: of earlier dreams, in any order.
             spec: what is dreamed.
-            multiply_adds: of one of its iterations.
+            costs: of one of its iterations.
             devices: where it can run; none where no worker is up.
+            rates: that were measured where it would run.
         """
         kinds = {device.partition(":")[0] for device in devices}
-        alike = _alike(samples, spec, kinds)
+        alike = _alike(samples, spec, kinds, rates)
         where = " or ".join(sorted(kinds)) or "any device"
-        if not alike:
+        measured = rates.costs if rates and spec.optimizer == "adam" else None
+        own = [sample for sample in alike if sample.model == spec.model]
+        told, foretell = (own or alike)[:LAST], _Foretelling(measured)
+        if not told and not measured:
             what = f"by {spec.optimizer} in precision {spec.precision}"
             return cls(None, None, f"no dream {what} has ended on {where} yet; the first will tell")
-        own = [sample for sample in alike if sample.model == spec.model]
-        told = own or alike
-        errors = [
-            abs(_foretold(others, sample.multiply_adds) / sample.seconds_per_iteration - 1)
-            for sample in told
-            if (others := [each for each in told if _apart(each, sample, same_model=bool(own))])
-        ]
+        errors = []
+        for sample in told:
+            others = [each for each in told if _apart(each, sample, same_model=bool(own))]
+            if sample.costs and (others or measured):
+                foretold = foretell(others, sample.costs, sample.iterations)
+                errors.append(abs(foretold / sample.took_s - 1))
         error = median(errors) if errors else None
-        return cls(_foretold(told, multiply_adds), error, _basis(told, bool(own), error))
+        seconds = foretell(told, costs, spec.iterations)
+        return cls(seconds, error, _basis(told, where, bool(own), measured is not None, error))
 
 
-def _alike(samples: Iterable[Sample], spec: DreamSpec, kinds: Collection[str]) -> list[Sample]:
-    """Return the samples that were run as the newest one of this optimizer and precision was."""
+class _Foretelling:
+    """How long a dream takes: by what was measured, put right by what earlier dreams took."""
+
+    def __init__(self, measured: Costs | None) -> None:
+        self._measured = measured
+
+    def __call__(self, samples: Sequence[Sample], costs: Costs, iterations: int) -> float:
+        """Return the seconds of a dream; without samples, by what was measured alone."""
+        known = self._measured or TYPICAL
+        looks = [(each.costs, each.seconds_per_iteration) for each in samples if each.costs]
+        if self._measured and _believed(self._measured, looks):
+            looks += [(costs, costs.seconds(known))] * VOICES
+        pace = costs.seconds(fit(looks, known, TRUST))
+        starts = [each.start_s for each in samples if each.start_s is not None]
+        start = median(starts) if starts else START_S
+        return max(whole(pace, iterations, start), pace * iterations)
+
+
+def _believed(measured: Costs, looks: Sequence[tuple[Costs, float]]) -> bool:
+    """Whether dreams agree with what was measured, where there are two or more."""
+    if len(looks) < 2:
+        return True
+    off = median(took / costs.seconds(measured) for costs, took in looks)
+    return 1 / DOUBTED < off < DOUBTED
+
+
+def _alike(
+    samples: Iterable[Sample], spec: DreamSpec, kinds: Collection[str], rates: Rates | None
+) -> list[Sample]:
+    """Return the samples that were run as this dream would be; if unknown, as the newest was."""
     fit = [
         sample
         for sample in sorted(samples, key=lambda sample: -sample.at)
-        if sample.optimizer == spec.optimizer
+        if sample.costs
+        and sample.optimizer == spec.optimizer
         and spec.precision in (sample.asked, sample.precision)
         and (not kinds or sample.kind in kinds)
+        and (rates is None or _run_at(sample, rates))
     ]
     return [sample for sample in fit if sample.way == fit[0].way]
+
+
+def _run_at(sample: Sample, rates: Rates) -> bool:
+    """Whether a dream was run in the way that rates are of."""
+    way = sample.executor, sample.precision, sample.threads
+    return way == (rates.executor, rates.precision, rates.threads)
 
 
 def _apart(other: Sample, sample: Sample, *, same_model: bool) -> bool:
@@ -106,15 +169,13 @@ def _apart(other: Sample, sample: Sample, *, same_model: bool) -> bool:
     return other is not sample if same_model else other.model != sample.model
 
 
-def _foretold(samples: Sequence[Sample], multiply_adds: float) -> float:
-    """Return the seconds of an iteration, by the samples nearest in work."""
-    nearest = sorted(samples, key=lambda sample: abs(log(sample.multiply_adds / multiply_adds)))
-    rates = [each.seconds_per_iteration / each.multiply_adds for each in nearest[:NEAREST]]
-    return multiply_adds * median(rates)
-
-
-def _basis(told: Sequence[Sample], own: bool, error: float | None) -> str:
+def _basis(
+    told: Sequence[Sample], where: str, own: bool, measured: bool, error: float | None
+) -> str:
+    known = "error not known yet" if error is None else f"median error {error * 100:.0f} %"
+    if not told:
+        return f"from what was measured on {where}, {known}"
     dreams = f"{len(told)} earlier {'dreams' if len(told) > 1 else 'dream'}"
     of = "" if own else " of other models"
-    known = "error not known yet" if error is None else f"median error {error * 100:.0f} %"
-    return f"from {dreams}{of} on {told[0].kind}, {known}"
+    first = "what was measured and " if measured else ""
+    return f"from {first}{dreams}{of} on {told[0].kind}, {known}"

@@ -9,6 +9,7 @@ from typing import Literal, cast
 import redis
 from pydantic import BaseModel, ConfigDict
 
+from dream_core.costs import Costs
 from jobs.errors import UnknownVersion
 from jobs.record import VERSION
 from jobs.scripts import Scripts, translated
@@ -34,6 +35,17 @@ class Memory(BaseModel):
     gpu_total_bytes: int | None = None
 
 
+class Rates(BaseModel):
+    """How a dream of some precision would be run, and the seconds of each kind of its work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    executor: str
+    precision: str
+    threads: int
+    costs: Costs
+
+
 class Presence(BaseModel):
     """One worker as it is now."""
 
@@ -53,6 +65,7 @@ class Presence(BaseModel):
     problem: str | None = None  # why the weights could not be had
     versions: dict[str, str] = {}
     memory: Memory = Memory()
+    rates: dict[str, Rates] = {}  # by the precision asked; none where nothing was measured
 
     @property
     def name(self) -> str:
@@ -64,6 +77,11 @@ def memory_of(workers: Sequence[Presence]) -> int | None:
     """Return the most memory that a worker has for a dream; None while any has yet to tell."""
     told = [worker.memory_bytes for worker in workers]
     return max((room for room in told if room), default=None) if all(told) else None
+
+
+def rates_of(workers: Sequence[Presence], precision: str) -> Rates | None:
+    """Return how fast a worker is in a precision; None where none has told."""
+    return next((each.rates[precision] for each in workers if precision in each.rates), None)
 
 
 def announce(scripts: Scripts, presence: Presence) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
+from dream_core.costs import Costs
 from dream_core.errors import DreamError
 
 VERSION: Final = 1  # of the record in Redis, its files and its messages
@@ -76,6 +77,7 @@ class Run(_Part):
     )
     free_bytes: int | None = Field(None, description="memory that the device had before it began")
     multiply_adds: float | None = Field(None, description="of an iteration: its work")
+    costs: Costs | None = Field(None, description="the same by kind, of which its time is foretold")
 
 
 class Progress(_Part):

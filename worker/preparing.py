@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from dream_core.catalogue import Catalogue
+from dream_core.costs import Costs
 from dream_core.dream import Dream
 from dream_core.errors import DreamError
 from dream_core.executors.memory import free_bytes
@@ -19,6 +20,7 @@ from dream_core.model import Model
 from dream_core.spec import DreamSpec
 from dream_core.version import version
 from jobs.claim import Claim
+from jobs.disk import frames_kept
 from jobs.record import Run
 from jobs.store import Store
 from worker.checkpoint import resume, states
@@ -99,6 +101,7 @@ class Preparer:
 
     def _run(self, model: Model, spec: DreamSpec, size: tuple[int, int], plan: Plan) -> Run:
         height, width = size
+        frames = frames_kept(0, spec.iterations, spec.save_every)
         return Run(
             width=width,
             height=height,
@@ -108,6 +111,7 @@ class Preparer:
             predicted_bytes=predicted_bytes(model, spec, size, plan.form),
             free_bytes=free_bytes(plan.device),
             multiply_adds=work(model, spec, size, plan.form),
+            costs=Costs.of(model, spec, size, plan.form, frames=frames),
         )
 
 

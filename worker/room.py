@@ -66,6 +66,7 @@ def _wire(
     from worker.dreamer import Dreamer
     from worker.networks import Networks
     from worker.preparing import Preparer, versions
+    from worker.rates import rates
     from worker.sources import Sources
     from worker.task import add_task
 
@@ -73,6 +74,7 @@ def _wire(
     heartbeat.tell(device=str(device), versions=versions(), memory_bytes=free_bytes(str(device)))
     probe = Probe(settings.probe_file, executor=settings.executor, precision=settings.precision)
     log.info("a dream of precision auto is %s here", probe.way(device))
+    heartbeat.tell(rates=rates(probe, device))
     networks = Networks(device, heartbeat.pulling)
     _preload(networks, settings.preload, heartbeat)
 

@@ -6,12 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 
 from dream_core.architectures.vgg import vgg
+from dream_core.costs import Costs
 from dream_core.executors.building import build, ways_here
 from dream_core.executors.cpu import cpu_name, sixteen_bit_instructions
 from dream_core.executors.cuda import CudaStream, multiplying_in_full
@@ -23,13 +25,16 @@ from dream_core.version import version
 log = logging.getLogger(__name__)
 
 FILE_VERSION = 1
-LONGEST_S = 1.5  # for the turns that count; with the one that warms up it stays below 3 s
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+LONGEST_S = 0.5  # for the turns that count; with all else that is measured it stays below 3 s
 TURNS = 7
 # VGG's own widths and depth, on a picture small enough; a GPU is not busy below this size.
 BLOCKS, WIDTHS = (2, 1, 2, 2), (64, 128, 256, 512)
 SIDE_ON_CPU, SIDE_ON_GPU = 96, 512
 
 Measure = Callable[[torch.device, Sequence[Way]], Paces]
+MeasureRates = Callable[[torch.device, Sequence[Way]], Mapping[Way, Costs]]
+Machines = dict[str, dict[str, Any]]
 
 
 def measure(device: torch.device, ways: Sequence[Way]) -> Paces:
@@ -87,6 +92,13 @@ def _look(way: Way, device: torch.device) -> Callable[[], float]:
     return timed
 
 
+def by_dreams(device: torch.device, ways: Sequence[Way]) -> Mapping[Way, Costs]:
+    """Time small dreams in each way."""
+    from dream_core.rates import measure_rates  # it dreams, and a dream imports the probe
+
+    return measure_rates(device, ways)
+
+
 class Probe:
     """Which way a dream takes on a device of this machine, by what was measured on it.
 
@@ -101,6 +113,7 @@ class Probe:
         executor: Literal["auto", "autograd", "direct", "winograd"] = "auto",
         precision: Precision = "auto",
         measure: Measure = measure,
+        measure_rates: MeasureRates = by_dreams,
     ) -> None:
         """Remember in `file`.
 
@@ -108,13 +121,16 @@ class Probe:
             file: where figures are kept; its folder is made.
             executor: take only ways of this one; auto: whichever is fastest.
             precision: what `auto` stands for, whatever pays.
-            measure: what looks at the clock.
+            measure: what looks at the clock for `way`.
+            measure_rates: what does for `rates`.
         """
         self._file = file
         self._executor = executor
         self._auto = precision
         self._measure = measure
+        self._measure_rates = measure_rates
         self._known: dict[str, Paces] = {}
+        self._rates: dict[str, dict[Way, Costs]] = {}
 
     def way(self, device: torch.device, asked: Precision = "auto") -> Way:
         """Return the way of a dream that asks for that precision; measures where it must."""
@@ -132,9 +148,29 @@ class Probe:
                 if found is None:
                     found = self._measure(device, ways)
                     log.info("measured on %s: %s", key, found)
-                    self._keep(key, found)
+                    told = {str(way): round(took, 6) for way, took in found.seconds.items()}
+                    self._keep("machines", key, told)
             self._known[key] = found
         return self._known[key]
+
+    def rates(self, device: torch.device) -> dict[Precision, tuple[Way, Costs]]:
+        """Return the way of each precision, and how long it takes for each kind of work.
+
+        None of a reference that was asked for by name: nothing is measured for it.
+        """
+        if self._executor == REFERENCE.executor:
+            return {}
+        ways = {word: self.way(device, word) for word in PRECISIONS}
+        key, needed = machine(device), list(dict.fromkeys(ways.values()))
+        if not self._rates.get(key, {}).keys() >= set(needed):
+            with self._locked():
+                found = self._read_rates(key, needed)
+                if found is None:
+                    found = dict(self._measure_rates(device, needed))
+                    told = {str(way): asdict(rates) for way, rates in found.items()}
+                    self._keep("rates", key, told)
+            self._rates[key] = found
+        return {word: (way, self._rates[key][way]) for word, way in ways.items()}
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -152,11 +188,11 @@ class Probe:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _all(self) -> dict[str, dict[str, float]]:
-        """Return what the file holds; nothing, where it can't be read."""
+    def _all(self, what: str) -> Machines:
+        """Return what the file holds of a kind; nothing, where it can't be read."""
         try:
             told = json.loads(self._file.read_bytes()) if self._file else {}
-            return dict(told["machines"]) if told.get("version") == FILE_VERSION else {}
+            return dict(told.get(what, {})) if told.get("version") == FILE_VERSION else {}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}
 
@@ -168,19 +204,28 @@ class Probe:
     def _read(self, key: str, ways: Sequence[Way]) -> Paces | None:
         """Return the figures of a machine, if there is one for every way that may be taken."""
         try:
-            told = {name: float(took) for name, took in self._all()[key].items()}
+            told = {name: float(took) for name, took in self._all("machines")[key].items()}
             found = Paces({way: told[str(way)] for way in ways})
         except (KeyError, ValueError, TypeError, AttributeError):
             return None
         return found if all(took > 0 for took in found.seconds.values()) else None
 
-    def _keep(self, key: str, found: Paces) -> None:
+    def _read_rates(self, key: str, ways: Sequence[Way]) -> dict[Way, Costs] | None:
+        """Return the rates of a machine, if there are some for each of these ways."""
+        try:
+            told = self._all("rates")[key]
+            found = {way: Costs(**told[str(way)]) for way in ways}
+            return found if all(_is_pace(rates) for rates in found.values()) else None
+        except (KeyError, ValueError, TypeError, AttributeError):
+            return None
+
+    def _keep(self, what: str, key: str, told: Mapping[str, Any]) -> None:
+        """Write figures of a machine, and leave all others as they are."""
         if self._file is None:
             return
-        told = {str(way): round(took, 6) for way, took in found.seconds.items()}
-        machines = self._all()
-        machines[key] = {**_numbers(machines.get(key)), **told}
-        content = json.dumps({"version": FILE_VERSION, "machines": machines}, indent=1)
+        kept: dict[str, Machines] = {each: self._all(each) for each in ("machines", "rates")}
+        kept[what][key] = {**_mapping(kept[what].get(key)), **told}
+        content = json.dumps({"version": FILE_VERSION, **kept}, indent=1)
         try:
             write_bytes(self._file, content.encode())
         except OSError as error:
@@ -194,8 +239,14 @@ Who steps a `Dream` in Python looks at its numbers: fewer bits are for who asks 
 """
 
 
-def _numbers(told: object) -> dict[str, float]:
+def _mapping(told: object) -> dict[str, Any]:
     return dict(told) if isinstance(told, dict) else {}
+
+
+def _is_pace(rates: Costs) -> bool:
+    """Whether nothing takes less than no time, and something takes some."""
+    seconds: tuple[float, ...] = astuple(rates)
+    return min(seconds) >= 0 < max(seconds)
 
 
 def machine(device: torch.device) -> str:

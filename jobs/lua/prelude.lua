@@ -86,14 +86,17 @@ local function keep_pace()
     return type(plan[name]) == 'string' and plan[name] or 'unknown'
   end
   local pace = member('progress', 'seconds_per_iteration', 0)
-  local work = member('run', 'multiply_adds', 0)
+  local costs = member('run', 'costs', {})
   local iterations = member('progress', 'iteration', 0) - (get('begins_at') or 0)
-  if pace <= 0 or work <= 0 or iterations < 2 then return end
+  if pace <= 0 or not next(costs) or iterations < 2 then return end
+  local started_at = tonumber(get('started_at') or '')
+  -- Of a dream that was taken up again nobody knows for how long it waited in between.
+  local took = get('attempt') == '1' and started_at and (now() - started_at) / 1000 or nil
   local sample = {
     at = now(), model = model(), asked = member('spec', 'precision', 'exact'),
     precision = planned('precision'), executor = planned('executor'), device = planned('device'),
     threads = tonumber(plan.threads) or 0, optimizer = member('spec', 'optimizer', 'unknown'),
-    multiply_adds = work, seconds_per_iteration = pace, iterations = iterations,
+    costs = costs, seconds_per_iteration = pace, iterations = iterations, seconds = took,
   }
   local key = 'dreams:paces:' .. table.concat({sample.model, sample.device, sample.executor,
     sample.precision, sample.threads, sample.optimizer}, '\t')

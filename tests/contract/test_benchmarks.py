@@ -58,6 +58,16 @@ def test_every_benchmark_finds_what_it_needs(name: str) -> None:
     importlib.import_module(f"benchmarks.{name}")
 
 
+def test_the_page_is_what_its_lines_say() -> None:
+    """`python -m benchmarks.page` writes it anew."""
+    lines = page.read(page.FOLDER / page.LINES)
+
+    text, picture = page.contents([*lines, *page.others(page.FOLDER)])
+
+    assert (page.FOLDER / page.PAGE).read_text("utf-8") == text
+    assert (page.FOLDER / page.PLOT).read_text("utf-8") == picture
+
+
 def test_an_iteration_is_told_beside_plain_pytorch() -> None:
     """Seconds and memory, by picture, layers and precision, and the machine that they are of."""
     text, picture = page.contents([step("exact", 4.0), step("fast", 10.0)])
@@ -76,6 +86,15 @@ def test_a_line_of_any_other_benchmark_comes_on_the_page_by_its_name() -> None:
     text, _ = page.contents([step("fast", 8.0), {**other, "device": "cpu", "threads": 2}])
 
     assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 | cpu, 2 threads |" in text
+
+
+def test_an_error_is_told_with_the_worst_case() -> None:
+    """A median alone would hide it."""
+    off = {"name": "estimate", "value": 0.084, "unit": "median |told / taken - 1|", "largest": 0.5}
+
+    text, _ = page.contents([step("fast", 8.0), off])
+
+    assert "| estimate | off by 8.4 %, at most 50 % | – |" in text
 
 
 def test_what_nobody_has_measured_is_said_until_somebody_has() -> None:

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from dream_core.catalogue import Catalogue
-from dream_core.forms.choice import work
+from dream_core.costs import Costs
 from dream_core.spec import DreamSpec
 from jobs.claim import Claim
 from jobs.presence import Presence, announce
@@ -51,16 +51,14 @@ def test_a_dream_that_has_ended_tells_the_next_one_its_time(ask: Ask, dreaming: 
     """Of the same spec and size: what it took is what the next will take."""
     plan = {"executor": "direct", "precision": "exact", "device": "cpu", "threads": 2}
     model, size = Catalogue.load()["vgg19"], (341, 512)
-    did = work(model, DreamSpec(), size)
-    dreaming.begin(
-        Run(width=512, height=341, device="cpu", plan=plan, versions={}, multiply_adds=did)
-    )
+    did = Costs.of(model, DreamSpec(iterations=20), size, frames=21)
+    dreaming.begin(Run(width=512, height=341, device="cpu", plan=plan, versions={}, costs=did))
     dreaming.progress(20, {}, seconds_per_iteration=0.5, eta_s=0.0)
     dreaming.succeed()
 
     told = ask(**SIZE, iterations="20").json()
 
-    assert told["seconds"] == pytest.approx(20 * 0.5)
+    assert told["seconds"] == pytest.approx(20 * 0.5)  # it said so, and took no longer
     assert told["basis"] == "from 1 earlier dream on cpu, error not known yet"
 
 

@@ -1,20 +1,25 @@
 """Paces: what the ledger's scripts keep of a dream when it ends."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 import redis
 
 from dream_core.catalogue import Catalogue
+from dream_core.costs import TYPICAL, Costs
 from dream_core.spec import DreamSpec
 from jobs.claim import Claim
 from jobs.estimate import Estimate, Known
 from jobs.ledger import Ledger
+from jobs.pace import EXTRA_ITERATIONS
+from jobs.presence import Presence, Rates, announce
 from jobs.record import Problem, Run
 from jobs.scripts import PACES_KEPT, Scripts
 from jobs.store import Picture
 
+WORK = Costs(multiply_adds=1e11, elements=4e7, weights=1e7, asked=4e5, products=4e8)
 PLAN = {"executor": "direct", "precision": "exact", "device": "cpu", "threads": 2}
 
 
@@ -25,14 +30,12 @@ def _no_models(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dreamed(ledger: Ledger, picture: Picture, plan: Any = PLAN, **more: Any) -> Claim:
     """Return the claim of a dream that has come to its last iteration."""
-    told = {"iterations": 30, "pace": 0.5, "multiply_adds": 1e11, **more}
+    told = {"iterations": 30, "pace": 0.5, "costs": WORK, **more}
     job = ledger.accept(DreamSpec(iterations=told["iterations"]), picture)
     claim = ledger.claim(job.id, "host:0")
     assert claim is not None
-    work = told["multiply_adds"]
-    claim.begin(
-        Run(width=512, height=409, device="cpu", plan=plan, versions={}, multiply_adds=work)
-    )
+    costs = told["costs"]
+    claim.begin(Run(width=512, height=409, device="cpu", plan=plan, versions={}, costs=costs))
     claim.progress(told["iterations"], {}, seconds_per_iteration=told["pace"], eta_s=0.0)
     return claim
 
@@ -54,12 +57,14 @@ def test_a_dream_that_succeeded_leaves_its_pace(
     dreamed(ledger, picture).succeed()
 
     (sample,) = known(client).samples
-    assert sample.model_dump(exclude={"at"}) == {
+    assert sample.seconds is not None
+    assert 0 <= sample.seconds < 60
+    assert sample.model_dump(exclude={"at", "seconds"}) == {
         "model": "vgg19",
         "asked": "auto",
         **PLAN,
         "optimizer": "adam",
-        "multiply_adds": 1e11,
+        "costs": asdict(WORK),
         "seconds_per_iteration": 0.5,
         "iterations": 30,
     }
@@ -80,7 +85,7 @@ def test_an_ending_that_is_told_twice_leaves_one_pace(
     "more",
     [
         {"iterations": 1},  # the first one alone also made what others find made
-        {"multiply_adds": None},  # of a release before there were estimates
+        {"costs": None},  # of a release before there were estimates
         {"pace": None},
     ],
     ids=str,
@@ -132,15 +137,48 @@ def test_the_newest_paces_are_kept_and_no_more(
     assert samples[0].seconds_per_iteration == 0.25
 
 
+def test_a_dream_that_was_taken_up_again_tells_only_its_pace(
+    ledger: Ledger, picture: Picture, client: redis.Redis
+) -> None:
+    """How long it waited in between says nothing of the next one."""
+    first = dreamed(ledger, picture)
+    first.give_back()
+    claim = ledger.claim(first.job.id, "host:1")
+    assert claim is not None
+    claim.progress(30, {}, seconds_per_iteration=0.5, eta_s=0.0)
+    claim.succeed()
+
+    (sample,) = known(client).samples
+    assert (sample.seconds, sample.seconds_per_iteration) == (None, 0.5)
+
+
+def test_a_worker_that_has_measured_tells_the_time_of_the_first_dream(
+    ledger: Ledger, client: redis.Redis
+) -> None:
+    """Through its presence: nobody else has seen its machine."""
+    told = Rates(executor="direct", precision="exact", threads=2, costs=TYPICAL)
+    here = Presence(host="h", slot=0, pid=1, device="cpu", rates={"auto": told})
+    announce(Scripts(client), here)
+
+    cost = estimate(ledger, iterations=40)
+
+    assert cost.seconds is not None
+    assert cost.seconds > 0
+    assert cost.basis == "from what was measured on cpu, error not known yet"
+    assert estimate(ledger, precision="fast").seconds is None
+
+
 def test_more_iterations_take_more_seconds_in_proportion(ledger: Ledger, picture: Picture) -> None:
     """And nothing else of the estimate but frames and disk."""
-    dreamed(ledger, picture).succeed()
+    dreamed(ledger, picture, pace=50.0).succeed()
 
     one, ten = estimate(ledger, iterations=20), estimate(ledger, iterations=200)
 
     assert one.seconds is not None
     assert one.seconds > 0
-    assert ten.seconds == pytest.approx(10 * one.seconds)
+    assert ten.seconds == pytest.approx(
+        (200 + EXTRA_ITERATIONS) / (20 + EXTRA_ITERATIONS) * one.seconds, rel=0.05
+    )
     assert (one.frames, ten.frames) == (21, 201)
     assert ten.disk_bytes > one.disk_bytes
     assert ten.memory_bytes == one.memory_bytes

@@ -71,7 +71,8 @@ def test_a_dream_tells_the_next_one_its_time(
 
     assert job.status is Status.SUCCEEDED, job.problem
     assert job.progress.seconds_per_iteration is not None
-    assert told.seconds == pytest.approx(50 * job.progress.seconds_per_iteration)
+    assert told.seconds is not None
+    assert told.seconds >= 45 * job.progress.seconds_per_iteration  # with fewer frames for each
     assert told.basis == "from 1 earlier dream on cpu, error not known yet"
 
 

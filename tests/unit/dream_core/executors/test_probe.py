@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dream_core.costs import Costs
 from dream_core.executors import REFERENCE, Paces, Probe, Way
 from dream_core.executors.building import ways_here
 from dream_core.executors.probe import HERE, machine, measure
@@ -155,3 +156,51 @@ def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert list(found.seconds) == list(WAYS)
     assert all(took > 0 for took in found.seconds.values())
+
+
+class RatesClock:
+    """A measurement of rates that is counted."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[Way]] = []
+
+    def __call__(self, device: torch.device, ways: Sequence[Way]) -> dict[Way, Costs]:
+        """Find each way's multiply-adds as slow as its place says."""
+        self.asked.append(list(ways))
+        return {way: Costs(multiply_adds=(1 + WAYS.index(way)) * 1e-12) for way in ways}
+
+
+def test_the_rates_of_the_ways_that_are_taken_are_measured_once(file: Path, clock: Clock) -> None:
+    """By precision, and kept beside the paces for all processes."""
+    rates = RatesClock()
+    first, second = (Probe(file, measure=clock, measure_rates=rates) for _ in range(2))
+
+    told = first.rates(CPU)
+
+    assert told == first.rates(CPU) == second.rates(CPU)
+    assert {word: way for word, (way, _) in told.items()} == {
+        word: first.way(CPU, word) for word in ("exact", "balanced", "fast", "auto")
+    }
+    assert len(rates.asked) == len(clock.asked) == 1
+    assert len(set(rates.asked[0])) == len(rates.asked[0])
+
+
+def test_paces_outlive_rates_and_rates_paces(file: Path, clock: Clock) -> None:
+    """Both lie in one file, and whoever writes one leaves the other as it is."""
+    rates = RatesClock()
+    Probe(file, measure=clock, measure_rates=rates).rates(CPU)
+    told = json.loads(file.read_bytes())
+    told["rates"][machine(CPU)] = {"direct exact": {"multiply_adds": -1.0}}
+    file.write_text(json.dumps(told))
+
+    Probe(file, measure=clock, measure_rates=rates).rates(CPU)
+
+    assert (len(clock.asked), len(rates.asked)) == (1, 2)
+
+
+def test_a_reference_by_name_has_no_rates(clock: Clock) -> None:
+    """Who wants nothing measured has nothing measured."""
+    rates = RatesClock()
+
+    assert Probe(executor="autograd", measure=clock, measure_rates=rates).rates(CPU) == {}
+    assert clock.asked == rates.asked == []

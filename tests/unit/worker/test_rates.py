@@ -1,0 +1,27 @@
+"""Rates: what a worker tells of its machine."""
+
+import torch
+
+from dream_core.costs import Costs
+from dream_core.executors import Paces, Probe, Way
+from worker.rates import rates
+
+CPU = torch.device("cpu")
+
+
+def test_each_precision_has_the_way_that_it_is_run_in_and_its_rates() -> None:
+    """With the threads, as a dream by another number of them is another."""
+    exact, fast = Way("direct", "exact"), Way("direct", "fast")
+    probe = Probe(
+        executor="direct",
+        measure=lambda _, ways: Paces({way: 0.1 if way == fast else 1.0 for way in ways}),
+        measure_rates=lambda _, ways: {way: Costs(elements=1.0 + (way == fast)) for way in ways},
+    )
+
+    told = rates(probe, CPU)
+
+    assert list(told) == ["exact", "balanced", "fast", "auto"]
+    assert (told["exact"].executor, told["exact"].precision) == exact
+    assert told["auto"] == told["fast"]
+    assert (told["exact"].costs.elements, told["fast"].costs.elements) == (1.0, 2.0)
+    assert told["exact"].threads == torch.get_num_threads()

@@ -1,0 +1,19 @@
+"""Rates: what a worker tells of its machine, of which the time of dreams is foretold."""
+
+import torch
+
+from dream_core.executors.probe import Probe
+from jobs.presence import Rates
+
+
+def rates(probe: Probe, device: torch.device) -> dict[str, Rates]:
+    """Return how a dream of each precision is run here, and how fast; measured where it must be."""
+    return {
+        asked: Rates(
+            executor=way.executor,
+            precision=way.precision,
+            threads=torch.get_num_threads(),
+            costs=costs,
+        )
+        for asked, (way, costs) in probe.rates(device).items()
+    }
