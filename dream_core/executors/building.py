@@ -53,5 +53,4 @@ def build(way: Way, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Execut
         return Direct([forth], [back])
     kernel_forth = WinogradConvolutions(weights, "bfloat16" if fast else "float32")
     kernel_back = WinogradConvolutions(weights, "float32" if exact else "bfloat16")
-    by_kernel = way.executor == "winograd"
-    return Direct([kernel_forth, forth], [kernel_back, back] if by_kernel else [back])
+    return Direct([kernel_forth, forth], [kernel_back, back])

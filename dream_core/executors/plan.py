@@ -135,7 +135,7 @@ def _instructions(device: torch.device, way: Way) -> str:
     parts = [vectors]
     if way.precision != "exact":
         parts.append(sixteen_bit_instructions())
-    if way.executor in ("winograd", "mixed"):
+    if way.executor == "winograd":
         best = [*native.paths("float32")[:1], *native.paths("bfloat16")[:1]]
         parts += [f"kernel {native.VERSION}", *best]
     return " ".join(part for part in parts if part)

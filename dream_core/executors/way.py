@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from dream_core.spec import Precision
 
-ExecutorName = Literal["autograd", "direct", "winograd", "mixed"]
+ExecutorName = Literal["autograd", "direct", "winograd"]
 Resolved = Literal["exact", "balanced", "fast"]
 
 # Fewer bits have to be worth it.
@@ -27,7 +27,7 @@ class Way(NamedTuple):
     """An executor, and the bits that it computes in.
 
     autograd: the reference. direct: a way back by hand, in torch's operators. winograd: that, with
-    the native kernel for 3 × 3 convolutions. mixed: the native kernel forth, torch's 16 bit back.
+    the native kernel for 3 × 3 convolutions.
     exact: the picture's bits throughout; balanced: 16 on the way back, on a GPU TF32; fast: 16 both
     ways.
     """
@@ -45,7 +45,6 @@ WAYS: tuple[Way, ...] = (
     Way("winograd", "exact"),
     Way("winograd", "balanced"),
     Way("winograd", "fast"),
-    Way("mixed", "balanced"),
     Way("direct", "exact"),
     Way("direct", "balanced"),
     Way("direct", "fast"),
