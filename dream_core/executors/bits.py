@@ -1,115 +1,219 @@
-"""One bit for each value: whether the way back passes there.
+"""What the way back needs to know of a ReLU or a pool: one bit for each value that they read.
 
-Eight channels of a position are a byte, channel c its bit c % 8: (H, W, ceil(C / 8)) uint8, the
-form that the native kernel writes too.
+Values are looked at as whole numbers of their own width, which order as the floats do where none is
+negative, and which torch has vector code for, whatever the values are. All of it goes in place, a
+few rows at a time, so that what one operator writes the next one finds in the cores' own caches.
+
+Sixteen bits are a word, int16. A row of values is cut into sixteen parts of one length, the last
+filled up; bit k of word j says whether value j of part k passes. Of a 2 × 2 max pool, a row of
+windows holds four such truths of each: right in its upper row, right in its lower, lower, and above
+zero.
 """
+
+from collections.abc import Iterator
+from functools import cache
+from math import inf
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-# A number as wide as a value, so that a mask is an `and`: comparing and masking whole numbers is
-# what torch has vector code for, whatever the values are.
+WORD = 16
+# A number as wide as a value.
 WHOLE = {
     torch.float64: torch.int64,
     torch.float32: torch.int32,
     torch.bfloat16: torch.int16,
     torch.float16: torch.int16,
 }
-# Eight bytes of 0 or 1, times this: the highest byte holds them as bits, the first lowest.
-_GATHER = 0x0102040810204080
-# A byte repeated eight times, and one bit of each: byte c is zero where bit c was.
-_REPEAT = 0x0101010101010101
-_EACH = 0x8040201008040201 - 2**64  # as torch's signed numbers write it
+# Everything below -inf is a number below zero, everything above is none or is to be kept.
+MINUS_INFINITY = {
+    kind: int(torch.tensor(-inf, dtype=kind).view(whole)) for kind, whole in WHOLE.items()
+}
+# Values that are worked on at once on a CPU: 1 MB of 16 bit. Half and twice of it are slower.
+_AT_ONCE = 1 << 19
 
 
-def positions(features: Tensor) -> Tensor:
-    """Return (1, C, H, W) as (H, W, C), which is how channels-last lies in memory."""
-    return features[0].permute(1, 2, 0)
+def rectify(features: Tensor) -> Tensor:
+    """Set features, (1, C, H, W) channels-last, to zero where they are below, in place.
+
+    NaN stays, of either sign.
+
+    Returns:
+        Where they are above zero: words.
+    """
+    rows = _rows(features)
+    length = rows.shape[1]
+    words, truths = _words(rows, length), _scratch(rows, length)
+    for few in _few(rows, length):
+        values = torch.threshold_(rows[few], MINUS_INFINITY[features.dtype], 0)
+        here = truths[: len(values)]
+        torch.clamp_max(values, 1, out=here[:, :length])
+        _fold(here, words[few])
+    return words
 
 
-def pack(chosen: Tensor) -> Tensor:
-    """Return truths, (H, W, C) bool, as bits."""
-    height, width, channels = chosen.shape
-    whole = functional.pad(chosen, (0, -channels % 8)) if channels % 8 else chosen.contiguous()
-    gathered = whole.view(torch.int64).mul(_GATHER)
-    return gathered.view(torch.uint8)[..., 7::8].contiguous().view(height, width, -1)
+def keep(gradient: Tensor, words: Tensor) -> Tensor:
+    """Set a gradient, (1, C, H, W) channels-last, to zero where the bit is 0, in place."""
+    rows = _rows(gradient)
+    length = rows.shape[1]
+    truths = _scratch(rows, length)
+    for few in _few(rows, length):
+        here = _unfold(words[few], truths[: few.stop - few.start])
+        rows[few].mul_(here[:, :length])
+    return gradient
 
 
-def unpack(bits: Tensor, channels: int) -> Tensor:
-    """Return bits as truths, (H, W, C) bool."""
-    spread = bits.to(torch.int64).mul_(_REPEAT).bitwise_and_(_EACH)
-    return spread.view(torch.uint8).ne_(0).view(torch.bool)[..., :channels]
-
-
-def positive(features: Tensor) -> Tensor:
-    """Return where features, (1, C, H, W), are above zero: bits."""
-    # The sign of a float is the sign of the whole number in its place, and zero is zero.
-    return pack(positions(features).view(WHOLE[features.dtype]) > 0)
-
-
-def keep(gradient: Tensor, bits: Tensor) -> Tensor:
-    """Return a gradient, (1, C, H, W) channels-last, with zero where the bit is 0."""
-    whole = WHOLE[gradient.dtype]
-    mask = unpack(bits, gradient.shape[1]).to(whole).neg_()
-    torch.bitwise_and(mask, positions(gradient).view(whole), out=mask)
-    return mask.view(gradient.dtype).permute(2, 0, 1).unsqueeze(0)
-
-
-def chosen(features: Tensor, pooled: Tensor) -> Tensor:
-    """Return where a 2 × 2 max pool found what it gave on: bits of the features.
+def pool(features: Tensor, *, rounds_up: bool, rectified: bool) -> tuple[Tensor, Tensor]:
+    """Return what a 2 × 2 max pool makes of features, and where it found that: words.
 
     Of equals in a window the first in reading order, as torch has it.
 
     Args:
-        features: what was pooled, (1, C, H, W) channels-last.
-        pooled: what came out, its odd last row and column pooled too (rounded up) or left out.
+        features: (1, C, H, W), channels-last.
+        rounds_up: whether windows hang over the edge of an odd side.
+        rectified: whether a ReLU stands between: what isn't above zero comes from nowhere then.
     """
-    height, width = features.shape[2:]
-    rows, columns = pooled.shape[2:]
-    # An odd side rounded up gets a row or column of NaN, which no pool gave on.
-    hang = (0, max(2 * columns - width, 0), 0, max(2 * rows - height, 0))
-    whole = functional.pad(features, hang, value=torch.nan) if any(hang) else features
-    kind = WHOLE[features.dtype]
-    windows = _windows(positions(whole).view(kind)[: 2 * rows, : 2 * columns])
-    found = windows == positions(pooled).view(kind)[:, None, :, None]
-    bits = pack(found.view(2 * rows, 2 * columns, -1))
-    first = _windows(bits)
-    taken = first[:, 0, :, 0].clone()
-    for row, column in ((0, 1), (1, 0), (1, 1)):
-        corner = first[:, row, :, column]
-        corner &= ~taken
-        taken |= corner
-    return _fit(bits, height, width)
+    whole = _positions(features)
+    windows = _windows(whole if rectified else _ordered(whole), rounds_up=rounds_up)
+    pooled = _empty(features, windows.shape[0], windows.shape[2])
+    rows = _rows(pooled)
+    length = 4 * rows.shape[1]
+    words, truths = _words(rows, length), _scratch(rows, length)
+    for few in _few(rows, length):
+        here = truths[: few.stop - few.start]
+        floor = MINUS_INFINITY[features.dtype] if rectified else None
+        _choose(windows[few], rows[few], here[:, :length].unflatten(1, (4, -1)), floor)
+        _fold(here, words[few])
+    if not rectified:
+        rows.copy_(_ordered(rows))
+    return pooled, words
 
 
-def spread(gradient: Tensor, bits: Tensor) -> Tensor:
-    """Return a pool's gradient at the places that its bits name, zero elsewhere."""
-    rows, columns = gradient.shape[2:]
-    height, width, _ = bits.shape
-    grid = _fit(bits, 2 * rows, 2 * columns)
-    whole = WHOLE[gradient.dtype]
-    mask = unpack(grid, gradient.shape[1]).to(whole).neg_()
-    _windows(mask).bitwise_and_(positions(gradient).view(whole)[:, None, :, None])
-    there = _fit(mask, height, width).view(gradient.dtype)
-    return there.permute(2, 0, 1).unsqueeze(0)
+def unpool(gradient: Tensor, words: Tensor, height: int, width: int) -> Tensor:
+    """Return a pool's gradient at what it read, (1, C, height, width), as its words say."""
+    rows = _rows(gradient)
+    rounded = 2 * gradient.shape[2], 2 * gradient.shape[3]
+    # Rounded up it hangs over the edge; rounded down nothing comes to the last row or column.
+    found = _empty(gradient, max(height, rounded[0]), max(width, rounded[1]))
+    if found.shape[2:] != rounded:
+        found.zero_()
+    windows = _windows(_positions(found)[: rounded[0], : rounded[1]], rounds_up=False)
+    length = 4 * rows.shape[1]
+    truths = _scratch(rows, length)
+    for few in _few(rows, length):
+        here = _unfold(words[few], truths[: few.stop - few.start])
+        _send_back(rows[few], here[:, :length].unflatten(1, (4, -1)), windows[few])
+    return found[:, :, :height, :width].contiguous(memory_format=torch.channels_last)
 
 
-def everywhere(bits: Tensor, height: int, width: int) -> Tensor:
-    """Return a pool's bits, repeated at all that its windows saw of (height, width)."""
-    repeated = bits[:, None, :, None].expand(-1, 2, -1, 2, -1).flatten(2, 3).flatten(0, 1)
-    return _fit(repeated, height, width)
+def _choose(windows: Tensor, pooled: Tensor, places: Tensor, floor: int | None) -> None:
+    """Pool rows of windows, (h, 2, w, 2, C), and write the four truths of each as 0 or 1.
+
+    Args:
+        windows: what is pooled.
+        pooled: (h, w · C), written.
+        places: (h, 4, w · C), written.
+        floor: up to which a value is rectified, None where none is.
+    """
+    left, right = windows.select(3, 0), windows.select(3, 1)
+    across = torch.maximum(left, right)
+    places[:, :2].view_as(left).copy_(left).ne_(across)
+    upper, lower = across.view(len(pooled), 2, -1).unbind(1)
+    torch.maximum(upper, lower, out=pooled)
+    places[:, 2].copy_(upper).ne_(pooled)
+    if floor is None:
+        places[:, 3] = 1
+    else:
+        torch.clamp_max(torch.threshold_(pooled, floor, 0), 1, out=places[:, 3])
 
 
-def _windows(grid: Tensor) -> Tensor:
-    """Return (2h, 2w, n) as (h, 2, w, 2, n): row and column inside each 2 × 2 window."""
-    height, width, depth = grid.shape
-    return grid.view(height // 2, 2, width // 2, 2, depth)
+def _send_back(gradient: Tensor, places: Tensor, windows: Tensor) -> None:
+    """Write a gradient, (h, w · C), into windows, (h, 2, w, 2, C), as `_choose` has written."""
+    split = torch.empty_like(places[:, :2])
+    upper, lower = split.unbind(1)
+    torch.mul(gradient, places[:, 3], out=upper)
+    torch.mul(upper, places[:, 2], out=lower)
+    upper.sub_(lower)
+    left, right = windows.select(3, 0), windows.select(3, 1)
+    split = split.view_as(left)
+    torch.mul(split, places[:, :2].view_as(left), out=right)
+    torch.sub(split, right, out=left)
 
 
-def _fit(grid: Tensor, height: int, width: int) -> Tensor:
-    """Cut (h, w, n) to (height, width, n), or fill it up with zeros."""
-    if grid.shape[:2] == (height, width):
-        return grid
-    filled = functional.pad(grid, (0, 0, 0, width - grid.shape[1], 0, height - grid.shape[0]))
-    return filled.contiguous()
+def _fold(truths: Tensor, words: Tensor) -> None:
+    """Write 0s and 1s, (h, 16 · n), as words, (h, n)."""
+    found = truths.view(len(truths), WORD, -1)
+    for half in (8, 4, 2, 1):
+        found = torch.add(found[:, :half], found[:, half:], alpha=1 << half)
+    words.copy_(found[:, 0])
+
+
+def _unfold(words: Tensor, truths: Tensor) -> Tensor:
+    """Write words, (h, n), as 0s and 1s, (h, 16 · n), and return them."""
+    each = truths.view(len(words), WORD, -1)
+    torch.bitwise_and(
+        words.to(truths.dtype)[:, None], _powers(truths.dtype, words.device), out=each
+    )
+    each.ne_(0)
+    return truths
+
+
+@cache
+def _powers(kind: torch.dtype, device: torch.device) -> Tensor:
+    """Return one bit of a word each, (16, 1); the last is the sign of an int16."""
+    return (1 << torch.arange(WORD, device=device)).to(kind).view(WORD, 1)
+
+
+def _few(rows: Tensor, values: int) -> Iterator[slice]:
+    """Cut rows into as many at a time as caches hold, of so many values each; elsewhere all."""
+    step = max(1, _AT_ONCE // values) if rows.device.type == "cpu" else len(rows)
+    for first in range(0, len(rows), step):
+        yield slice(first, min(first + step, len(rows)))
+
+
+def _scratch(rows: Tensor, values: int) -> Tensor:
+    """Return room for the truths of a few rows, so many each, filled up to words."""
+    most = next(_few(rows, values))
+    return rows.new_zeros(most.stop, -(-values // WORD) * WORD)
+
+
+def _words(rows: Tensor, values: int) -> Tensor:
+    """Return room for the words of rows, of so many values each."""
+    shape = (len(rows), -(-values // WORD))
+    return torch.empty(shape, dtype=torch.int16, device=rows.device)
+
+
+def _positions(features: Tensor) -> Tensor:
+    """Return (1, C, H, W) as (H, W, C), which is how channels-last lies in memory, whole."""
+    return features[0].permute(1, 2, 0).view(WHOLE[features.dtype])
+
+
+def _rows(features: Tensor) -> Tensor:
+    """Return (1, C, H, W), channels-last, as (H, W · C), whole."""
+    return _positions(features).view(features.shape[2], -1)
+
+
+def _ordered(whole: Tensor) -> Tensor:
+    """Return whole numbers in place of floats as numbers of the same order; and back."""
+    places = torch.iinfo(whole.dtype).bits - 1
+    return whole ^ ((whole >> places) & torch.iinfo(whole.dtype).max)
+
+
+def _windows(positions: Tensor, *, rounds_up: bool) -> Tensor:
+    """Return (H, W, C) as (h, 2, w, 2, C): row and column inside each 2 × 2 window."""
+    height, width, _ = positions.shape
+    if rounds_up and (height % 2 or width % 2):
+        # What hangs over the edge is below all.
+        below = torch.iinfo(positions.dtype).min
+        positions = functional.pad(positions, (0, 0, 0, width % 2, 0, height % 2), value=below)
+        height, width = positions.shape[:2]
+    height, width = height // 2, width // 2
+    return positions[: 2 * height, : 2 * width].unflatten(1, (width, 2)).unflatten(0, (height, 2))
+
+
+def _empty(like: Tensor, height: int, width: int) -> Tensor:
+    shape = (1, like.shape[1], height, width)
+    return torch.empty(
+        shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
+    )

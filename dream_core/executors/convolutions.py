@@ -18,7 +18,7 @@ Passes = Any
 class Convolutions(Protocol):
     """A way to compute chains that begin with a convolution.
 
-    All ways on a CPU write the same bits, so one may go forth and another back.
+    What it writes for the way back, only its own kind reads.
     """
 
     def takes(self, chain: Chain) -> bool:
@@ -27,12 +27,15 @@ class Convolutions(Protocol):
     def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Passes]:
         """Return what comes out, channels-last, and where the way back passes.
 
-        On a CPU those are bits of the convolution's own output: where it is above zero, if a ReLU
+        On a CPU those are bits: where the convolution's own output is above zero, if a ReLU
         follows, and where a max pool chose it, if one does; None where everything passes.
         """
 
     def backward(self, chain: Chain, gradient: Tensor, alive: Passes, seen: torch.Size) -> Tensor:
-        """Return d loss / d what was read, of shape `seen`, of d loss / d what came out."""
+        """Return d loss / d what was read, of shape `seen`, of d loss / d what came out.
+
+        May write on `gradient`.
+        """
 
 
 class TorchConvolutions:
@@ -50,20 +53,12 @@ class TorchConvolutions:
 
     def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `Convolutions`."""
-        layer = chain.first
-        out = functional.conv2d(
-            features.to(self._dtype, memory_format=torch.channels_last),
-            self._tensor(f"{layer.name}.weight"),
-            self._tensor(f"{layer.name}.bias"),
-            layer.stride,
-            layer.padding,
-            layer.dilation,
-            layer.groups,
-        ).contiguous(memory_format=torch.channels_last)
+        features = features.to(self._dtype, memory_format=torch.channels_last)
+        out = self._convolve(chain.first, features).contiguous(memory_format=torch.channels_last)
         pool = chain.pool
         if pool and pool.kind == "max_pool":
-            return _pooled(out, pool, rectified=chain.rectified)
-        alive = bits.positive(out.relu_()) if chain.rectified else None
+            return bits.pool(out, rounds_up=pool.rounds_up, rectified=chain.rectified)
+        alive = bits.rectify(out) if chain.rectified else None
         return (average(out, pool) if pool else out), alive
 
     def backward(
@@ -77,6 +72,15 @@ class TorchConvolutions:
             gradient = unpool(gradient, pool, alive, size)
         if alive is not None and not (pool and pool.kind == "max_pool"):
             gradient = bits.keep(gradient, alive)
+        return self._pull_back(layer, gradient, seen)
+
+    def _convolve(self, layer: Layer, features: Tensor) -> Tensor:
+        bias = self._tensor(f"{layer.name}.bias")
+        weight = self._tensor(f"{layer.name}.weight")
+        where = (layer.stride, layer.padding, layer.dilation, layer.groups)
+        return functional.conv2d(features, weight, bias, *where)
+
+    def _pull_back(self, layer: Layer, gradient: Tensor, seen: torch.Size) -> Tensor:
         found: Tensor
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient,
@@ -103,16 +107,6 @@ class TorchConvolutions:
         return self._copies[name]
 
 
-def _pooled(out: Tensor, pool: Layer, *, rectified: bool) -> tuple[Tensor, Tensor]:
-    """Pool first and rectify the quarter that is left: the largest stays the largest."""
-    pooled = functional.max_pool2d(out, 2, 2, ceil_mode=pool.rounds_up)
-    alive = bits.chosen(out, pooled)
-    if rectified:
-        height, width, _ = alive.shape
-        alive &= bits.everywhere(bits.positive(pooled.relu_()), height, width)
-    return pooled, alive
-
-
 def average(features: Tensor, pool: Layer) -> Tensor:
     """Return an average pool's output."""
     return functional.avg_pool2d(
@@ -129,7 +123,7 @@ def unpool(gradient: Tensor, pool: Layer, alive: Tensor | None, size: tuple[int,
     """Return a pool's gradient at what it read, of `size`; a max pool's as its bits say."""
     if pool.kind == "max_pool":
         assert alive is not None  # noqa: S101  # every max pool writes them
-        return bits.spread(gradient, alive)
+        return bits.unpool(gradient, alive, *size)
     found: Tensor = torch.ops.aten.avg_pool2d_backward(
         gradient,
         shaped(gradient, torch.Size((*gradient.shape[:2], *size))),

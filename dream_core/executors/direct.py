@@ -18,7 +18,7 @@ from dream_core.executors.convolutions import Convolutions, average, unpool
 from dream_core.model import PICTURE, Layer
 
 Back = Callable[[Tensor], Sequence[Tensor]]
-"""From d loss / d what a chain gave to d loss / d each of what it read."""
+"""From d loss / d what a chain gave to d loss / d each of what it read; may write on the former."""
 
 
 class Direct:
@@ -81,7 +81,8 @@ class DirectTape:
 
     def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
         """Return d loss / d input; see `ExecutorTape.backward`."""
-        arrived = dict(gradients)
+        # What is given belongs to who gave it; a way back writes on what it gets.
+        arrived = {name: gradient.clone() for name, gradient in gradients.items()}
         with torch.no_grad():
             while self._way_back:
                 chain, back = self._way_back.pop()
@@ -105,16 +106,18 @@ def _alone(layer: Layer) -> Callable[[Layer, Tensor], tuple[Tensor, Back]]:
 
 def _rectify(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
     # Out of place: what it read may have been asked for.
-    features = features.contiguous(memory_format=torch.channels_last)
+    out = features.clone(memory_format=torch.channels_last)
+    alive = bits.rectify(out)
     slope = layer.negative_slope
-    alive = bits.positive(features)
 
     def back(gradient: Tensor) -> list[Tensor]:
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        kept = bits.keep(gradient, alive)
-        return [kept + (gradient - kept) * slope if slope else kept]
+        if not slope:
+            return [bits.keep(gradient, alive)]
+        kept = bits.keep(gradient.clone(), alive)
+        return [kept + (gradient - kept) * slope]
 
-    return functional.leaky_relu(features, slope) if slope else features.relu(), back
+    return functional.leaky_relu(features, slope) if slope else out, back
 
 
 def _pool(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
@@ -123,8 +126,7 @@ def _pool(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
     if layer.kind == "average_pool":
         alive, pooled = None, average(features, layer)
     else:
-        pooled = functional.max_pool2d(features, 2, 2, ceil_mode=layer.rounds_up)
-        alive = bits.chosen(features, pooled)
+        pooled, alive = bits.pool(features, rounds_up=layer.rounds_up, rectified=False)
 
     def back(gradient: Tensor) -> list[Tensor]:
         gradient = gradient.contiguous(memory_format=torch.channels_last)

@@ -7,6 +7,13 @@ from dream_core.executors import bits
 
 SIZES = [(6, 8), (7, 9), (5, 8), (1, 3)]
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
+CHANNELS = [1, 8, 13]
+
+
+@pytest.fixture(params=[1 << 19, 40], ids=["at once", "a few rows"])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work on all rows at once, and on few, of which the last are fewer."""
+    monkeypatch.setattr(bits, "_AT_ONCE", request.param)
 
 
 def features(height: int, width: int, channels: int, dtype: torch.dtype) -> Tensor:
@@ -16,50 +23,64 @@ def features(height: int, width: int, channels: int, dtype: torch.dtype) -> Tens
     return drawn.contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("channels", [1, 8, 13])
-def test_a_bit_is_all_that_is_kept_of_a_truth(channels: int) -> None:
-    """Channel c is bit c % 8 of byte c // 8, as the native kernel has it; what hangs over is 0."""
-    truths = bits.positions(features(5, 7, channels, torch.float32)) > 0
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_was_above_zero_is_kept_and_nothing_else(dtype: torch.dtype, channels: int) -> None:
+    """A ReLU there and back, a bit for each value; zero itself, of either sign, has no way back."""
+    seen = features(5, 7, channels, dtype)
+    seen[seen == 2] = -0.0
+    seen[seen == 1] = 3e38
+    out, gradient = seen.clone(), torch.full_like(seen, -3)
 
-    packed = bits.pack(truths)
+    words = bits.rectify(out)
+    kept = bits.keep(gradient.clone(), words)
 
-    assert packed.shape == (5, 7, -(-channels // 8))
-    assert packed.dtype == torch.uint8
-    for channel in range(channels):
-        there = (packed[..., channel // 8] >> channel % 8) & 1
-        assert torch.equal(there.bool(), truths[..., channel])
-    assert torch.equal(bits.unpack(packed, channels), truths)
+    assert torch.equal(out, seen.relu())
+    assert torch.equal(kept, gradient * (seen > 0))
+    assert words.shape == (5, -(-7 * channels // 16))
+    assert words.dtype == torch.int16
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_was_above_zero_is_kept_and_nothing_else(dtype: torch.dtype) -> None:
-    """A ReLU's way back; zero itself, of either sign, has none."""
-    seen = features(5, 7, 13, dtype)
-    seen[seen == 2] = -0.0
-    gradient = torch.full_like(seen, 3)
+def test_what_is_no_number_is_not_rectified_away(dtype: torch.dtype) -> None:
+    """Else a broken picture would pass for a whole one; NaN has both signs."""
+    seen = torch.full((1, 3, 4, 4), -torch.inf, dtype=dtype)
+    seen[..., :2, :2] = torch.nan
+    seen[..., 2:, :2] = -torch.tensor(torch.nan, dtype=dtype)
+    seen = seen.contiguous(memory_format=torch.channels_last)
 
-    kept = bits.keep(gradient, bits.positive(seen))
+    pooled, _ = bits.pool(seen, rounds_up=True, rectified=True)
+    bits.rectify(seen)
 
-    assert torch.equal(kept, gradient * (seen > 0))
-    assert gradient.eq(3).all()
+    assert torch.equal(seen.isnan(), torch.tensor([True, True, False, False]).expand_as(seen))
+    assert torch.equal(pooled.isnan(), torch.tensor([True, False]).expand_as(pooled))
+    assert not seen[..., 2:].any()
+    assert not pooled[..., 1:].any()
 
 
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("rectified", [True, False])
 @pytest.mark.parametrize("rounds_up", [True, False])
-@pytest.mark.parametrize("channels", [3, 8])
+@pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_pools_bits_lead_back_as_its_indices_do(
-    dtype: torch.dtype, size: tuple[int, int], channels: int, rounds_up: bool
+    dtype: torch.dtype, size: tuple[int, int], channels: int, rounds_up: bool, rectified: bool
 ) -> None:
     """Of equals the first in reading order; odd sides pooled or left out; to the last bit."""
     if min(size) < 2 and not rounds_up:
         size = (2, 3)
     seen = features(*size, channels, dtype).requires_grad_()
-    pooled = functional.max_pool2d(seen, 2, ceil_mode=rounds_up)
-    gradient = features(*pooled.shape[2:], channels, dtype) + 7
-    (expected,) = torch.autograd.grad(pooled, seen, gradient)
+    expected = functional.max_pool2d(seen.relu() if rectified else seen, 2, ceil_mode=rounds_up)
+    gradient = features(*expected.shape[2:], channels, dtype) + 7
+    (far,) = torch.autograd.grad(expected, seen, gradient)
+    before = gradient.clone()
 
-    chosen = bits.chosen(seen.detach(), pooled.detach())
+    pooled, words = bits.pool(seen.detach(), rounds_up=rounds_up, rectified=rectified)
+    found = bits.unpool(gradient, words, *size)
 
-    assert chosen.shape == (*size, -(-channels // 8))
-    assert torch.equal(bits.spread(gradient, chosen), expected)
+    assert torch.equal(pooled, expected)
+    assert torch.equal(found, far)
+    assert torch.equal(gradient, before)
+    assert words.shape == (len(pooled[0, 0]), -(-4 * pooled.shape[3] * channels // 16))
