@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from dream_core.executors import bits
 from dream_core.executors.chain import Chain
+from dream_core.executors.packed import Packed, packs, turns
 from dream_core.model import Layer
 
 Passes = Any
@@ -46,6 +47,7 @@ class TorchConvolutions:
         self._weights = weights
         self._dtype = dtype
         self._copies: dict[str, Tensor] = {}
+        self._packed: dict[tuple[str, bool], Packed] = {}
 
     def takes(self, chain: Chain) -> bool:
         """Every one."""
@@ -76,11 +78,15 @@ class TorchConvolutions:
 
     def _convolve(self, layer: Layer, features: Tensor) -> Tensor:
         bias = self._tensor(f"{layer.name}.bias")
+        if packs(layer, features):
+            return self._pack(layer, features.shape, turned=False).convolve(features, bias)
         weight = self._tensor(f"{layer.name}.weight")
         where = (layer.stride, layer.padding, layer.dilation, layer.groups)
         return functional.conv2d(features, weight, bias, *where)
 
     def _pull_back(self, layer: Layer, gradient: Tensor, seen: torch.Size) -> Tensor:
+        if packs(layer, gradient) and turns(layer):
+            return self._pack(layer, gradient.shape, turned=True).convolve(gradient, None)
         found: Tensor
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient,
@@ -96,6 +102,13 @@ class TorchConvolutions:
             (True, False, False),
         )
         return found
+
+    def _pack(self, layer: Layer, read: torch.Size, *, turned: bool) -> Packed:
+        key = (layer.name, turned)
+        if key not in self._packed:
+            weight = self._weights[f"{layer.name}.weight"].to(self._dtype)
+            self._packed[key] = (Packed.back if turned else Packed.forth)(layer, weight, read)
+        return self._packed[key]
 
     def _tensor(self, name: str) -> Tensor:
         tensor = self._weights[name]

@@ -1,0 +1,73 @@
+"""16-bit convolutions on a CPU by oneDNN, whose weights are laid out once and not at every look.
+
+A way back is a convolution too where the stride is 1: by the same weights, turned round.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from dream_core.model import Layer
+
+Pair = tuple[int, int]
+
+
+class Packed(NamedTuple):
+    """Weights as oneDNN multiplies them fastest at the size that they were first laid out for."""
+
+    weight: Tensor  # opaque
+    padding: Pair
+    stride: Pair
+    dilation: Pair
+
+    @classmethod
+    def forth(cls, layer: Layer, weight: Tensor, seen: Sequence[int]) -> Self:
+        """Lay out a layer's weights, (K, C, kh, kw), for features of shape `seen`."""
+        return cls._lay_out(weight, layer.padding, layer.stride, layer.dilation, seen)
+
+    @classmethod
+    def back(cls, layer: Layer, weight: Tensor, given: Sequence[int]) -> Self:
+        """Lay them out for the way back of gradients of shape `given`."""
+        turned = weight.flip(2, 3).transpose(0, 1).contiguous()
+        return cls._lay_out(turned, _beyond(layer), (1, 1), layer.dilation, given)
+
+    @classmethod
+    def _lay_out(
+        cls, weight: Tensor, padding: Pair, stride: Pair, dilation: Pair, read: Sequence[int]
+    ) -> Self:
+        reorder = torch.ops.mkldnn._reorder_convolution_weight
+        return cls(reorder(weight, padding, stride, dilation, 1, read), padding, stride, dilation)
+
+    def convolve(self, features: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the convolution of features, (1, C, H, W) channels-last."""
+        run = torch.ops.mkldnn._convolution_pointwise
+        where = (self.padding, self.stride, self.dilation)
+        found: Tensor = run(features, self.weight, bias, *where, 1, "none", [], "")
+        return found
+
+
+def packs(layer: Layer, features: Tensor) -> bool:
+    """Whether there is such a form for a layer, here and for such numbers."""
+    if layer.groups != 1 or features.device.type != "cpu" or features.dtype != torch.bfloat16:
+        return False
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def turns(layer: Layer) -> bool:
+    """Whether a layer's way back is a convolution by its weights turned round."""
+    return layer.stride == (1, 1) and min(_beyond(layer)) >= 0
+
+
+def _beyond(layer: Layer) -> Pair:
+    """Return the padding of the way back: what a window reaches beyond a layer's own padding."""
+    height, width = (
+        dilation * (kernel - 1) - padding
+        for dilation, kernel, padding in zip(
+            layer.dilation, layer.kernel, layer.padding, strict=True
+        )
+    )
+    return height, width
