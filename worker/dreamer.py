@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from dream_core.catalogue import Catalogue
 from dream_core.errors import DreamError, Interrupted, Stale
 from dream_core.executors.memory import ran_out
-from dream_core.picture.scale import Planes
 from dream_core.picture.write import encode_png
 from dream_core.spec import DreamSpec
 from jobs.claim import Claim
@@ -32,6 +31,7 @@ log = logging.getLogger(__name__)
 DISK_LOOKED_AT_EVERY_S = 1.0
 # A GPU that makes 500 iterations a second, at 6 ms a frame of 512 × 384.
 ENCODERS_BESIDE_GPU = 4
+BYTES_A_PIXEL = 12  # of a picture that waits to be encoded
 
 
 class Step(Protocol):
@@ -56,7 +56,7 @@ class Engine(Protocol):
     def finished(self) -> bool: ...  # noqa: D102
     def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
     def step(self) -> Step: ...  # noqa: D102
-    def picture(self) -> Any: ...  # noqa: D102
+    def frame(self) -> Callable[[], Any]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -169,13 +169,15 @@ class Dreamer:
         engine = prepared.engine
         first = engine.iteration
         checkpoints = Checkpoints(claim, engine, self._clock)
-        line: Line[News] = Line(
-            lambda news, png: self._tell(claim, prepared.run, news, png),
-            lambda picture: encode_png(picture, spec.rounding, prepared.alpha),
-            encoders(prepared.run.device),
+        run = prepared.run
+        line: Line[News, Callable[[], Any]] = Line(
+            lambda news, png: self._tell(claim, run, news, png),
+            lambda frame: encode_png(np.asarray(frame()), spec.rounding, prepared.alpha),
+            encoders(run.device),
+            picture_bytes=run.width * run.height * BYTES_A_PIXEL,
         )
         with line:
-            told = first != prepared.begins_at or line.add(News(first), _picture(engine))
+            told = first != prepared.begins_at or line.add(News(first), engine.frame())
             started, counted_from = self._clock(), first
             while told and not engine.finished and not self._halted(claim):
                 try:
@@ -186,10 +188,8 @@ class Dreamer:
                 pace = (now - started) / (step.iteration - counted_from)
                 kept = keeps(step.iteration, spec, prepared.begins_at)
                 left = spec.iterations - step.iteration
-                told = line.add(
-                    News(step.iteration, step, pace, pace * left),
-                    _picture(engine) if kept else None,
-                )
+                news = News(step.iteration, step, pace, pace * left)
+                told = line.add(news, engine.frame() if kept else None)
                 self._foresee()
                 # A state promises every frame before it.
                 if told and checkpoints.due and (told := line.drain()):
@@ -267,10 +267,6 @@ class News:
     step: Step | None = None
     pace: float = 0.0  # seconds an iteration
     eta_s: float = 0.0
-
-
-def _picture(engine: Engine) -> Planes:
-    return np.asarray(engine.picture())
 
 
 def encoders(device: str) -> int:

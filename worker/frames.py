@@ -15,16 +15,15 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from dream_core.picture.scale import Planes
-
 AHEAD = 3  # iterations that may wait to be told: a write that takes longer than a step stops none
 HELD_BYTES = 32 * 2**20  # of their pictures; one that is larger is waited for, as memory is planned
 NICENESS = 19  # of who encodes: what the threads that dream leave
 
 _News = TypeVar("_News")
+_Picture = TypeVar("_Picture")
 
 
-class Line(Generic[_News]):
+class Line(Generic[_News, _Picture]):
     """News that wait in line to be told, one after the other, by a thread of its own.
 
     As a context manager it ends when all is told. What goes wrong in telling is raised there, and
@@ -34,21 +33,24 @@ class Line(Generic[_News]):
     def __init__(
         self,
         tell: Callable[[_News, bytes | None], bool],
-        encode: Callable[[Planes], bytes],
+        encode: Callable[[_Picture], bytes],
         encoders: int = 1,
+        picture_bytes: int = 0,
     ) -> None:
         """Begin empty.
 
         Args:
             tell: tells the news, with its picture's bytes where it has one; False: nothing
                 behind it is to be told.
-            encode: makes bytes of a picture.
+            encode: makes bytes of a picture, for which it may have to wait.
             encoders: how many threads do.
+            picture_bytes: what a picture takes in memory.
         """
         self._tell = tell
         self._encode = encode
+        self._picture_bytes = picture_bytes
         self._encoders = ThreadPoolExecutor(encoders, "encoder", step_back)
-        self._waiting: deque[tuple[_News, Future[bytes] | None, int]] = deque()
+        self._waiting: deque[tuple[_News, Future[bytes] | None]] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._goes_on = True
@@ -78,7 +80,7 @@ class Line(Generic[_News]):
         if self._fault is not None and kind is None:
             raise self._fault
 
-    def add(self, news: _News, picture: Planes | None = None) -> bool:
+    def add(self, news: _News, picture: _Picture | None = None) -> bool:
         """Put news at the end of the line; return when few enough wait.
 
         Returns:
@@ -86,7 +88,7 @@ class Line(Generic[_News]):
         """
         encoded = None if picture is None else self._encoders.submit(self._encode, picture)
         with self._changed:
-            self._waiting.append((news, encoded, 0 if picture is None else picture.nbytes))
+            self._waiting.append((news, encoded))
             self._changed.notify_all()
         return self._wait_for(self._few)
 
@@ -95,8 +97,8 @@ class Line(Generic[_News]):
         return self._wait_for(lambda: not self._waiting)
 
     def _few(self) -> bool:
-        held = sum(nbytes for _, _, nbytes in self._waiting)
-        return len(self._waiting) <= AHEAD and held <= HELD_BYTES
+        pictures = sum(encoded is not None for _, encoded in self._waiting)
+        return len(self._waiting) <= AHEAD and pictures * self._picture_bytes <= HELD_BYTES
 
     def _wait_for(self, enough: Callable[[], bool]) -> bool:
         with self._changed:
@@ -109,7 +111,7 @@ class Line(Generic[_News]):
                 self._changed.wait_for(lambda: self._waiting or self._closing)
                 if not self._waiting:
                     return
-                news, encoded, _ = self._waiting[0]
+                news, encoded = self._waiting[0]
             goes_on = False
             try:
                 goes_on = self._tell(news, encoded.result() if encoded else None)

@@ -53,8 +53,9 @@ class Engine:
         self.iteration += 1
         return Step(self.iteration, {"relu5_1": 1 / self.iteration}, note=self.note)
 
-    def picture(self) -> np.ndarray:
-        return np.full((3, 3, 4), self.iteration / 100, np.float32)
+    def frame(self) -> Callable[[], np.ndarray]:
+        picture = np.full((3, 3, 4), self.iteration / 100, np.float32)
+        return lambda: picture
 
 
 @dataclass

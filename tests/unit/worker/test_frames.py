@@ -78,12 +78,11 @@ def test_the_dream_goes_on_meanwhile_but_only_a_little_ahead() -> None:
 def test_a_picture_that_takes_much_memory_is_waited_for() -> None:
     """What a plan has reckoned with is one such copy, and none beside a step."""
     told: list[tuple[int, bytes | None]] = []
-    large = np.empty((3, 1024, HELD_BYTES // (3 * 1024 * 4) + 1), np.float32)
 
-    with Line(fine(told), lambda _: b"large") as line:
-        line.add(1, large)
+    with Line(fine(told), as_bytes, picture_bytes=HELD_BYTES + 1) as line:
+        line.add(1, picture(1))
 
-        assert told == [(1, b"large")]
+        assert told == [(1, b"1")]
 
 
 def test_what_goes_wrong_is_raised_in_the_dream_and_nothing_is_told_after_it() -> None:
