@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from dream_core.executors import bits
 from dream_core.executors.autograd import cropped, run_layer
-from dream_core.executors.chain import Chain, chains, halves
 from dream_core.executors.convolutions import Convolutions, average, unpool
+from dream_core.forms.chain import Chain, chains, halves
 from dream_core.model import PICTURE, Layer
 
 Back = Callable[[Tensor], Sequence[Tensor]]
