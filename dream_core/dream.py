@@ -445,6 +445,8 @@ def _itself(features: Tensor) -> Tensor:
 
 
 def _times(weight: float, pull: Pull) -> Pull:
+    if weight == 1:  # the product would be one more tensor, as large as the features
+        return pull
     return lambda features: pull(features) * weight
 
 
