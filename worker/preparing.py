@@ -108,10 +108,10 @@ class Preparer:
             device=plan.device,
             plan=plan.as_dict(),
             versions=versions(),
-            predicted_bytes=predicted_bytes(model, spec, size, plan.form),
+            predicted_bytes=predicted_bytes(model, spec, size, plan.form, plan.storage),
             free_bytes=free_bytes(plan.device),
-            multiply_adds=work(model, spec, size, plan.form),
-            costs=Costs.of(model, spec, size, plan.form, frames=frames),
+            multiply_adds=work(model, spec, size, plan.form, plan.storage),
+            costs=Costs.of(model, spec, size, plan.form, storage=plan.storage, frames=frames),
         )
 
 

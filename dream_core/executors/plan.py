@@ -11,13 +11,13 @@ import torch
 from dream_core import native
 from dream_core.errors import StateRefused
 from dream_core.executors import cuda
-from dream_core.executors.building import ways_here
+from dream_core.executors.building import storage, ways_here
 from dream_core.executors.cpu import sixteen_bit_instructions
 from dream_core.executors.device import resolve_device
 from dream_core.executors.memory import fitting, freed_at_once
 from dream_core.executors.rooms import Rooms, lent
 from dream_core.executors.way import REFERENCE, ExecutorName, Resolved, Way
-from dream_core.forms import Form
+from dream_core.forms import Form, Storage
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
 
@@ -67,6 +67,11 @@ class Plan:
         """In what form it looks at the picture."""
         return Form(self.parts, self.part_pixels, self.cut)
 
+    @property
+    def storage(self) -> Storage:
+        """How its executor keeps values in memory."""
+        return storage(self.way, self.device)
+
     def of_form(self, form: Form) -> Self:
         """Return the same plan in another form."""
         return replace(self, parts=form.kind, part_pixels=form.part, cut=form.cut)
@@ -77,7 +82,7 @@ class Plan:
         Raises:
             MemoryExceeded: none does; names the largest image_size of which one would.
         """
-        return self.of_form(fitting(model, spec, size, self.device))
+        return self.of_form(fitting(model, spec, size, self.device, self.storage))
 
     @property
     def torch_dtype(self) -> torch.dtype:
