@@ -1,7 +1,7 @@
 """A plan: everything beside picture and spec that decides a dream's bits."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, Self
 from weakref import WeakKeyDictionary
@@ -124,7 +124,9 @@ class Plan:
             with cuda.multiplying_in_full():
                 yield
             return
-        with lent(self._rooms_of_its_own()) if self.parts == "whole" else freed_at_once():
+        # Tiles are for want of memory, and rooms are never given back between them.
+        rooms = nullcontext() if self.parts == "tiles" else lent(self._rooms_of_its_own())
+        with rooms, nullcontext() if self.parts == "whole" else freed_at_once():
             yield
 
     def _rooms_of_its_own(self) -> Rooms:
