@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from statistics import median
+from typing import Literal
 
 import torch
 
@@ -19,35 +20,40 @@ from benchmarks.peak import memory_now, memory_peak
 from benchmarks.plain import random_source, random_weights
 from dream_core.architectures import BUILT_IN
 from dream_core.dream import Dream
-from dream_core.executors import Plan
+from dream_core.executors import Plan, Way
+from dream_core.executors.way import ExecutorName, Resolved
 from dream_core.forms import Form
 from dream_core.forms.memory import predicted_bytes
+from dream_core.model import Pooling
 from dream_core.networks import load_network
 from dream_core.spec import DreamSpec
 
+FormName = Literal["whole", "bands", "tiles"]
+# layers, height, width, pooling, executor, precision, kind, part, cut
+Shape = tuple[str, int, int, Pooling, ExecutorName, Resolved, FormName, int, str]
+
 FIVE = "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"
-# layers, height, width, pooling, kind, part, cut
-SHAPES = [
-    ("relu5_1", 192, 256, "max", "whole", 0, ""),
-    ("relu5_1", 384, 512, "max", "whole", 0, ""),
-    ("relu5_1", 768, 1024, "max", "whole", 0, ""),
-    ("relu1_1", 768, 1024, "max", "whole", 0, ""),
-    ("relu3_1", 501, 703, "avg", "whole", 0, ""),
-    ("conv5_4", 433, 611, "max", "whole", 0, ""),
-    (FIVE, 384, 512, "max", "whole", 0, ""),
-    (FIVE, 601, 797, "max", "whole", 0, ""),
-    (FIVE, 500, 500, "avg", "whole", 0, ""),
-    ("relu5_1", 768, 1024, "max", "bands", 64, "pool2"),
-    ("relu5_1", 768, 1024, "max", "bands", 128, "pool1"),
-    ("relu5_1", 1001, 1333, "avg", "bands", 64, "pool2"),
-    ("conv5_4", 601, 797, "max", "bands", 128, "pool3"),
-    (FIVE, 768, 1024, "max", "bands", 64, "pool2"),
-    (FIVE, 1000, 700, "max", "bands", 32, "pool4"),
-    ("relu5_1", 768, 1024, "max", "tiles", 256, ""),
-    ("relu1_1", 1500, 2000, "max", "tiles", 512, ""),
-    ("relu3_1", 1001, 1333, "avg", "tiles", 384, ""),
-    (FIVE, 900, 1200, "max", "tiles", 256, ""),
-    ("conv5_4", 700, 900, "max", "tiles", 384, ""),
+SHAPES: list[Shape] = [
+    ("relu5_1", 384, 512, "max", "autograd", "exact", "whole", 0, ""),
+    (FIVE, 601, 797, "max", "autograd", "exact", "whole", 0, ""),
+    (FIVE, 768, 1024, "max", "autograd", "exact", "bands", 64, "pool2"),
+    ("conv5_4", 700, 900, "avg", "autograd", "exact", "tiles", 384, ""),
+    ("relu5_1", 768, 1024, "max", "direct", "exact", "whole", 0, ""),
+    (FIVE, 1000, 700, "avg", "direct", "exact", "bands", 128, "pool2"),
+    ("relu3_1", 1001, 1333, "max", "direct", "exact", "tiles", 384, ""),
+    ("relu3_1", 901, 1203, "avg", "direct", "balanced", "whole", 0, ""),
+    ("relu5_1", 1001, 1333, "max", "direct", "fast", "whole", 0, ""),
+    ("conv5_4", 1536, 2048, "max", "direct", "fast", "bands", 256, "pool2"),
+    ("relu5_1", 384, 512, "max", "winograd", "exact", "whole", 0, ""),
+    ("relu5_1", 1536, 2048, "max", "winograd", "exact", "whole", 0, ""),
+    ("relu5_1", 1536, 2048, "max", "winograd", "exact", "bands", 128, "pool2"),
+    (FIVE, 1536, 2048, "max", "winograd", "exact", "bands", 64, "pool2"),
+    (FIVE, 900, 1200, "max", "winograd", "exact", "tiles", 256, ""),
+    (FIVE, 768, 1024, "avg", "winograd", "balanced", "whole", 0, ""),
+    ("conv5_4", 1201, 1601, "max", "winograd", "balanced", "bands", 128, "pool3"),
+    (FIVE, 1201, 1601, "max", "winograd", "fast", "whole", 0, ""),
+    ("relu5_1", 1536, 2048, "max", "winograd", "fast", "bands", 128, "pool2"),
+    ("relu1_1", 1500, 2000, "max", "winograd", "fast", "tiles", 512, ""),
 ]
 
 
@@ -74,9 +80,9 @@ def main() -> None:
     )
 
 
-def one(shape: tuple[str, int, int, str, str, int, str]) -> None:
+def one(shape: Shape) -> None:
     """Dream two iterations of one shape and print what it took."""
-    layers, height, width, pooling, kind, part, cut = shape
+    layers, height, width, pooling, executor, precision, kind, part, cut = shape
     model = BUILT_IN["vgg19"]
     network = load_network(model, random_weights(model), pooling=pooling)
     spec = DreamSpec.model_validate(
@@ -88,19 +94,21 @@ def one(shape: tuple[str, int, int, str, str, int, str]) -> None:
         }
     )
     form = Form(kind, part, cut)
-    plan = Plan.make(torch.device("cpu"), torch.float32).of_form(form)
+    way = Way(executor, precision)
+    plan = Plan.make(torch.device("cpu"), torch.float32, way).of_form(form)
     before = memory_now()
     source = random_source(height, width)
     dream = Dream(source, spec, network=network, plan=plan)
     del source
     dream.step()
     dream.step()
-    predicted = before + predicted_bytes(model, spec, (height, width), form)
+    predicted = before + predicted_bytes(model, spec, (height, width), form, plan.storage)
     measured = memory_peak()
     record = {
         "layers": layers,
         "size": f"{width}x{height}",
         "pooling": pooling,
+        "way": str(way),
         "form": str(form),
         "before": before,
         "predicted": predicted,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dream_core.forms.choice import work
 from dream_core.forms.form import WHOLE, Form
+from dream_core.forms.storage import REFERENCE, Storage
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
 
@@ -45,6 +46,7 @@ class Costs:
         size: tuple[int, int],
         form: Form = WHOLE,
         *,
+        storage: Storage = REFERENCE,
         frames: int = 0,
     ) -> Self:
         """Return what an iteration has to do.
@@ -54,6 +56,7 @@ class Costs:
             spec: what is dreamed.
             size: (height, width) that it works at.
             form: in which the picture is seen; where that is parts, some are run again.
+            storage: what the executor keeps; bands whose tapes are bits go in once.
             frames: that are saved in all its iterations.
         """
         layers = spec.all_layers()
@@ -62,7 +65,7 @@ class Costs:
         convolutions = [each for each in needed if each.kind == "convolution"]
         written = [held[each.name] for each in convolutions]
         whole = work(model, spec, size)
-        again = work(model, spec, size, form) / whole if whole else 1.0
+        again = work(model, spec, size, form, storage) / whole if whole else 1.0
         parted = form != WHOLE
         return cls(
             multiply_adds=again * whole,

@@ -339,11 +339,12 @@ class Dream:
 
         return Ahead(self._picture, self._optimizer, look, self._stream)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that the next iteration depends on, copied, on the CPU.
+    def state_dict(self, *, copied: bool = True) -> dict[str, Any]:
+        """Return all that the next iteration depends on, on the CPU.
 
         Tensors, numbers, text, and lists and mappings of them: `torch.save` writes it, and
-        `torch.load(..., weights_only=True)` reads it.
+        `torch.load(..., weights_only=True)` reads it. Not `copied`, what lies on the CPU already
+        is the dream's own, and changes with the next iteration.
 
         Raises:
             NotFinite: the picture hasn't come so far; see `step`.
@@ -352,8 +353,8 @@ class Dream:
         return {
             **self._identity(),
             "iteration": self.iteration,
-            "picture": self._picture.to("cpu", copy=True),
-            "optimizer": self._optimizer.state_dict(),
+            "picture": self._picture.to("cpu", copy=copied),
+            "optimizer": self._optimizer.state_dict(copied=copied),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -445,6 +446,8 @@ def _itself(features: Tensor) -> Tensor:
 
 
 def _times(weight: float, pull: Pull) -> Pull:
+    if weight == 1:  # the product would be one more tensor, as large as the features
+        return pull
     return lambda features: pull(features) * weight
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from jobs.errors import FenceLost
 from jobs.record import Job, Problem, Progress, Run, Status
 from jobs.scripts import Scripts
-from jobs.store import Store
+from jobs.store import Store, Write
 
 log = logging.getLogger(__name__)
 
@@ -122,13 +122,13 @@ class Claim:
         told = [str(part) for pair in details.items() for part in pair]
         self._held(self._scripts.run("event", self.job.id, self.fence, event, *told))
 
-    def checkpoint(self, iteration: int, state: bytes) -> None:
-        """Keep the state at an iteration whose frames are all published.
+    def checkpoint(self, iteration: int, write: Write) -> None:
+        """Keep the state, as `write` writes it, at an iteration whose frames are all published.
 
         Raises:
             StoreFault: the disk refuses.
         """
-        path = self._store.write_checkpoint(self.job.id, iteration, self.fence, state)
+        path = self._store.write_checkpoint(self.job.id, iteration, self.fence, write)
         try:
             self._note("checkpoint", str(iteration), "lost", "0")
         except FenceLost:

@@ -16,11 +16,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from jobs.errors import StoreFault, UnknownDream, UnknownVersion
 from jobs.record import VERSION, Ending, Order, Source
@@ -33,6 +33,10 @@ LEFT_AFTER_S = 3600  # no picture is written for so long
 CHECKPOINTS_KEPT = 2  # the one before is used where the last can't be read
 
 _ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")  # a ULID; anything else never becomes a path
+
+
+Write = Callable[[IO[bytes]], object]
+"""Writes what is too large to lie in memory once more to a file that is empty."""
 
 
 class Picture(Protocol):
@@ -258,8 +262,8 @@ class Store:
         """Return where the frame that an attempt wrote lies; the published one is the ledger's."""
         return self._folder(job_id) / "frames" / f"{iteration}.{fence}.png"
 
-    def write_checkpoint(self, job_id: str, iteration: int, fence: str, state: bytes) -> Path:
-        """Put a state on disk, whole or not at all.
+    def write_checkpoint(self, job_id: str, iteration: int, fence: str, write: Write) -> Path:
+        """Put a state on disk, as `write` writes it, whole or not at all.
 
         An attempt keeps its last two. When it has two, those of the attempts before it go: however
         often a job is killed, it takes no more than a few.
@@ -267,7 +271,7 @@ class Store:
         folder = self._folder(job_id) / "checkpoints"
         path = folder / f"{iteration}.{fence}"
         with _faults(folder):
-            _write(path, state)
+            _write_by(path, write)
             ours = self._checkpoints(job_id, fence)
             old = ours[CHECKPOINTS_KEPT:]
             if len(ours) >= CHECKPOINTS_KEPT:
@@ -348,15 +352,19 @@ def _save_source(path: Path, picture: Picture) -> Source:
 
 
 def _write(path: Path, data: bytes) -> None:
+    _write_by(path, lambda file: file.write(data))
+
+
+def _write_by(path: Path, write: Write) -> None:
     """Write a file so that its name always stands for the whole of it, after a power cut too."""
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         part.rename(path)
-    except OSError:
+    except BaseException:
         with suppress(OSError):  # half a file helps nobody, least of all on a full disk
             part.unlink()
         raise

@@ -54,7 +54,7 @@ class Engine(Protocol):
     def iteration(self) -> int: ...  # noqa: D102
     @property
     def finished(self) -> bool: ...  # noqa: D102
-    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+    def state_dict(self, *, copied: bool) -> dict[str, Any]: ...  # noqa: D102
     def step(self) -> Step: ...  # noqa: D102
     def frame(self) -> Callable[[], Any]: ...  # noqa: D102
 

@@ -1,6 +1,8 @@
 """What a dream that ran out of memory tries next: the same dream, seen in smaller parts."""
 
-from dream_core.forms import Form
+from dream_core.executors.building import storage
+from dream_core.executors.way import REFERENCE, Way
+from dream_core.forms import Form, Storage
 from dream_core.forms.choice import SMALLER, largest_size, next_smaller, work
 from dream_core.forms.memory import predicted_bytes
 from dream_core.model import Model
@@ -17,22 +19,27 @@ def form_of(run: Run) -> Form:
 def smaller(run: Run, spec: DreamSpec, model: Model) -> Run | None:
     """Return how to run it in the next smaller form; None where there is none."""
     size = (run.height, run.width)
-    form = next_smaller(model, spec, size, form_of(run))
+    form = next_smaller(model, spec, size, form_of(run), _storage_of(run))
     if form is None:
         return None
     plan = {**run.plan, "parts": form.kind, "part_pixels": form.part, "cut": form.cut}
-    predicted = predicted_bytes(model, spec, size, form)
+    predicted = predicted_bytes(model, spec, size, form, _storage_of(run))
     update = {
         "plan": plan,
         "predicted_bytes": predicted,
-        "multiply_adds": work(model, spec, size, form),
+        "multiply_adds": work(model, spec, size, form, _storage_of(run)),
     }
     return run.model_copy(update=update)
 
 
 def largest(run: Run, spec: DreamSpec, model: Model) -> int | None:
     """Return the image_size that would need less than what has just not been there."""
-    size = (run.height, run.width)
-    return largest_size(
-        model, spec, size, SMALLER * predicted_bytes(model, spec, size, form_of(run))
-    )
+    size, storage = (run.height, run.width), _storage_of(run)
+    room = SMALLER * predicted_bytes(model, spec, size, form_of(run), storage)
+    return largest_size(model, spec, size, room, storage)
+
+
+def _storage_of(run: Run) -> Storage:
+    """Return how the executor that a dream is run by keeps values in memory."""
+    executor = run.plan.get("executor", REFERENCE.executor)
+    return storage(Way(executor, run.plan.get("precision", REFERENCE.precision)), run.device)

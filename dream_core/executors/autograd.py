@@ -12,6 +12,8 @@ from dream_core.model import PICTURE, Layer
 class Autograd:
     """Run any list of primitive layers; differentiate with torch.autograd."""
 
+    lean = False
+
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         """Keep the convolutions' tensors, `LAYER.weight` and `LAYER.bias`."""
         self._weights = weights

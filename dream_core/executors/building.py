@@ -13,6 +13,7 @@ from dream_core.executors.executor import Executor
 from dream_core.executors.kept import KeptConvolutions
 from dream_core.executors.way import REFERENCE, WAYS, Way
 from dream_core.executors.winograd import WinogradConvolutions
+from dream_core.forms.storage import FULL, HALF, Storage
 
 # It has float32's range, so nothing has to be scaled; float16 ends at 65,504.
 SIXTEEN_BIT = torch.bfloat16
@@ -46,7 +47,7 @@ def build(way: Way, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Execut
     if any(tensor.is_cuda for tensor in weights.values()):
         kind = SIXTEEN_BIT if fast else dtype
         by_values = KeptConvolutions(weights, kind, tf32_back=way.precision == "balanced")
-        return Direct([by_values], [by_values])
+        return Direct([by_values], [by_values], lean=False)
     full, short = TorchConvolutions(weights, dtype), TorchConvolutions(weights, SIXTEEN_BIT)
     forth, back = (short if fast else full), (full if exact else short)
     if way.executor == "direct":
@@ -54,3 +55,21 @@ def build(way: Way, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Execut
     kernel_forth = WinogradConvolutions(weights, "bfloat16" if fast else "float32")
     kernel_back = WinogradConvolutions(weights, "float32" if exact else "bfloat16")
     return Direct([kernel_forth, forth], [kernel_back, back])
+
+
+def storage(way: Way, device: str) -> Storage:
+    """Return how what `build` makes of a way keeps its values: what its memory depends on.
+
+    Of another device than a CPU we say what the reference keeps, which is the most.
+    """
+    if way == REFERENCE or device != "cpu":
+        return Storage()
+    by_kernel = way.executor == "winograd"
+    half = FULL if by_kernel and not native.halves() else HALF
+    return Storage(
+        lean=True,
+        forth=half if way.precision == "fast" else FULL,
+        back=FULL if way.precision == "exact" else half,
+        kernel_forth=by_kernel,
+        kernel_back=by_kernel,
+    )

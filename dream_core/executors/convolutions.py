@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dream_core.executors import bits
-from dream_core.executors.chain import Chain
 from dream_core.executors.packed import Packed, packs, turns
+from dream_core.forms.chain import Chain
 from dream_core.model import Layer
 
 Passes = Any

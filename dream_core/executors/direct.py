@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from dream_core.executors import bits
 from dream_core.executors.autograd import cropped, run_layer
-from dream_core.executors.chain import Chain, chains, halves
 from dream_core.executors.convolutions import Convolutions, average, unpool
+from dream_core.forms.chain import Chain, chains, halves
 from dream_core.model import PICTURE, Layer
 
 Back = Callable[[Tensor], Sequence[Tensor]]
@@ -24,10 +24,16 @@ Back = Callable[[Tensor], Sequence[Tensor]]
 class Direct:
     """Run layers chain by chain, keeping for the way back what each needs."""
 
-    def __init__(self, forth: Sequence[Convolutions], back: Sequence[Convolutions]) -> None:
-        """Take for each chain the first that has a form for it, forth and back."""
+    def __init__(
+        self, forth: Sequence[Convolutions], back: Sequence[Convolutions], *, lean: bool = True
+    ) -> None:
+        """Take for each chain the first that has a form for it, forth and back.
+
+        `lean`: what they keep for the way back is bits.
+        """
         self._forth = forth
         self._back = back
+        self.lean = lean
 
     def forward(
         self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
@@ -36,6 +42,8 @@ class Direct:
         planned = list(chains(layers, asked))
         last_reader = {name: chain.name for chain in planned for name in chain.inputs}
         alive = {PICTURE: picture.detach()}
+        like, shape = picture.new_empty(()), picture.shape
+        del picture  # what stands for one in bands is large, and soon nobody reads it any more
         features: dict[str, Tensor] = {}
         way_back: list[tuple[Chain, Back]] = []
         with torch.no_grad():
@@ -44,11 +52,11 @@ class Direct:
                 alive[chain.name] = out
                 way_back.append((chain, back))
                 if chain.name in asked:
-                    features[chain.name] = out.to(picture.dtype)
+                    features[chain.name] = out.to(like.dtype)
                 for name in set(chain.inputs):
                     if last_reader[name] == chain.name:
                         del alive[name]
-        return features, DirectTape(picture, way_back)
+        return features, DirectTape(like, shape, way_back)
 
     def _run(self, chain: Chain, inputs: Sequence[Tensor]) -> tuple[Tensor, Back]:
         layer = chain.first
@@ -73,19 +81,26 @@ class Direct:
 class DirectTape:
     """What the chains of one look have kept, to be gone through from the last to the first."""
 
-    def __init__(self, picture: Tensor, way_back: list[tuple[Chain, Back]]) -> None:
-        """Keep the way until `backward` has used it up."""
-        self._like = torch.empty((), dtype=picture.dtype, device=picture.device)
-        self._shape = picture.shape
+    def __init__(self, like: Tensor, shape: torch.Size, way_back: list[tuple[Chain, Back]]) -> None:
+        """Keep the way until `backward` has used it up, to a picture of that kind and shape."""
+        self._like = like
+        self._shape = shape
         self._way_back = way_back
 
     def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
         """Return d loss / d input; see `ExecutorTape.backward`."""
-        # What is given belongs to who gave it; a way back writes on what it gets.
-        arrived = {name: gradient.clone() for name, gradient in gradients.items()}
+        given = dict(gradients)
+        del gradients  # each goes when its layer is passed, if nobody else wants them
+        arrived: dict[str, Tensor] = {}
         with torch.no_grad():
             while self._way_back:
                 chain, back = self._way_back.pop()
+                if chain.name in given:
+                    own = given.pop(chain.name)
+                    came = arrived.get(chain.name)
+                    # What is given belongs to who gave it; a way back writes on what it gets.
+                    arrived[chain.name] = own.clone() if came is None else came + own
+                    del own, came
                 if chain.name not in arrived:
                     continue
                 pulled = back(arrived.pop(chain.name))
@@ -94,7 +109,7 @@ class DirectTape:
                 del pulled, gradient
         if PICTURE not in arrived:
             return self._like.new_zeros(self._shape)
-        return arrived[PICTURE].to(self._like.dtype).contiguous()
+        return arrived[PICTURE].to(self._like.dtype)
 
 
 def _alone(layer: Layer) -> Callable[[Layer, Tensor], tuple[Tensor, Back]]:

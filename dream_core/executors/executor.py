@@ -25,6 +25,9 @@ class Executor(Protocol):
     the same input gives the same bits.
     """
 
+    lean: bool
+    """Whether a tape holds bits, which are cheap to keep, or features."""
+
     def forward(
         self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
     ) -> tuple[dict[str, Tensor], ExecutorTape]:

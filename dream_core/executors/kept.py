@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dream_core.executors.chain import Chain
 from dream_core.executors.convolutions import Passes, average, shaped, unpool
+from dream_core.forms.chain import Chain
 from dream_core.model import Layer
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dream_core.forms import Form
+from dream_core.forms import Form, Storage
 from dream_core.forms.choice import USED_OF_FREE, check_fits, choose
 from dream_core.forms.form import WHOLE
 from dream_core.model import Model
@@ -62,8 +62,10 @@ def process_bytes() -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def fitting(model: Model, spec: DreamSpec, size: tuple[int, int], device: str) -> Form:
-    """Return the fastest form of a dream at (height, width) that fits into what is free now.
+def fitting(
+    model: Model, spec: DreamSpec, size: tuple[int, int], device: str, storage: Storage
+) -> Form:
+    """Return the best form of a dream at (height, width) that fits into what is free now.
 
     Raises:
         MemoryExceeded: none does.
@@ -71,8 +73,10 @@ def fitting(model: Model, spec: DreamSpec, size: tuple[int, int], device: str) -
     free = free_bytes(device)
     if free is None:
         return WHOLE
-    check_fits(model, spec, size, free, device)
-    form = choose(model, spec, size, USED_OF_FREE * free)
+    check_fits(model, spec, size, free, device, storage=storage)
+    room = USED_OF_FREE * free
+    # On a GPU nobody else needs the memory, and a picture seen whole never waits for the host.
+    form = choose(model, spec, size, room, storage, thrifty=device == "cpu")
     assert form is not None  # noqa: S101 (it was checked)
     return form
 

@@ -1,7 +1,7 @@
 """A plan: everything beside picture and spec that decides a dream's bits."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, Self
 from weakref import WeakKeyDictionary
@@ -11,13 +11,13 @@ import torch
 from dream_core import native
 from dream_core.errors import StateRefused
 from dream_core.executors import cuda
-from dream_core.executors.building import ways_here
+from dream_core.executors.building import storage, ways_here
 from dream_core.executors.cpu import sixteen_bit_instructions
 from dream_core.executors.device import resolve_device
 from dream_core.executors.memory import fitting, freed_at_once
 from dream_core.executors.rooms import Rooms, lent
 from dream_core.executors.way import REFERENCE, ExecutorName, Resolved, Way
-from dream_core.forms import Form
+from dream_core.forms import Form, Storage
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
 
@@ -67,6 +67,11 @@ class Plan:
         """In what form it looks at the picture."""
         return Form(self.parts, self.part_pixels, self.cut)
 
+    @property
+    def storage(self) -> Storage:
+        """How its executor keeps values in memory."""
+        return storage(self.way, self.device)
+
     def of_form(self, form: Form) -> Self:
         """Return the same plan in another form."""
         return replace(self, parts=form.kind, part_pixels=form.part, cut=form.cut)
@@ -77,7 +82,7 @@ class Plan:
         Raises:
             MemoryExceeded: none does; names the largest image_size of which one would.
         """
-        return self.of_form(fitting(model, spec, size, self.device))
+        return self.of_form(fitting(model, spec, size, self.device, self.storage))
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -119,7 +124,9 @@ class Plan:
             with cuda.multiplying_in_full():
                 yield
             return
-        with lent(self._rooms_of_its_own()) if self.parts == "whole" else freed_at_once():
+        # Tiles are for want of memory, and rooms are never given back between them.
+        rooms = nullcontext() if self.parts == "tiles" else lent(self._rooms_of_its_own())
+        with rooms, nullcontext() if self.parts == "whole" else freed_at_once():
             yield
 
     def _rooms_of_its_own(self) -> Rooms:

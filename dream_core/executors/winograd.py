@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dream_core import native
 from dream_core.executors import rooms
-from dream_core.executors.chain import Chain
+from dream_core.forms.chain import Chain
 from dream_core.model import PICTURE, Layer
 
 MOST_PLANES = 4  # channels up to which the kernel has a form of its own for a picture

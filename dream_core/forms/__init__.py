@@ -2,5 +2,6 @@
 
 from dream_core.forms.form import Form
 from dream_core.forms.parts import Part, Reach, parts, reaches
+from dream_core.forms.storage import Storage
 
-__all__ = ["Form", "Part", "Reach", "parts", "reaches"]
+__all__ = ["Form", "Part", "Reach", "Storage", "parts", "reaches"]

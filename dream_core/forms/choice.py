@@ -1,4 +1,4 @@
-"""Which form a dream takes: the one with the least work of those that fit. No torch."""
+"""Which form a dream takes: of those that fit, one with little work and little memory. No torch."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -6,8 +6,9 @@ from math import prod
 
 from dream_core.errors import MemoryExceeded
 from dream_core.forms.form import WHOLE, Form
-from dream_core.forms.memory import Size, predicted_bytes
-from dream_core.forms.parts import halo_of, reaches, up_to
+from dream_core.forms.memory import Size, predicted_bytes, weights_of_a_channel
+from dream_core.forms.parts import crops, reaches
+from dream_core.forms.storage import REFERENCE, Storage
 from dream_core.model import Layer, Model
 from dream_core.spec import SMALLEST_IMAGE_SIZE, DreamSpec, scaled_size
 
@@ -15,6 +16,9 @@ ROWS = (512, 256, 128, 64, 32, 16)
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 64, 32)
 # The prediction is within 15 % of what was measured; so much stays free of what is free.
 USED_OF_FREE = 0.85
+PROCESS_BYTES = 700e6  # of a worker with VGG-19, before its first dream
+THRIFT, MORE_WORK = 1 / 4, 1.2  # 2 to this power is 1.19
+APART = 1.03  # what bands cost beside the work that they do twice, measured at 1024 × 768
 SMALLER = 0.75  # of the form that ran out of memory, what the next one may need at most
 
 
@@ -37,17 +41,44 @@ def forms(model: Model, spec: DreamSpec, size: Size) -> Iterator[Form]:
         yield from (Form("tiles", side) for side in SIDES if side < max(size))
 
 
-def choose(model: Model, spec: DreamSpec, size: Size, room: float) -> Form | None:
-    """Return the form with the least work that needs no more than `room` bytes; None if none."""
-    fit = [
-        form
-        for form in forms(model, spec, size)
-        if predicted_bytes(model, spec, size, form) <= room
-    ]
-    return min(fit, key=lambda form: work(model, spec, size, form), default=None)
+def choose(
+    model: Model,
+    spec: DreamSpec,
+    size: Size,
+    room: float,
+    storage: Storage = REFERENCE,
+    *,
+    thrifty: bool = False,
+) -> Form | None:
+    """Return the best form that needs no more than `room` bytes; None if none does.
+
+    That is the one with the least work. Where it should be `thrifty`, and tapes are bits, half of
+    the process' memory is worth up to a fifth more work.
+    """
+    need = {
+        form: predicted_bytes(model, spec, size, form, storage) for form in forms(model, spec, size)
+    }
+    takes = {form: work(model, spec, size, form, storage) for form in need if need[form] <= room}
+    if not (thrifty and storage.lean and takes):
+        return min(takes, key=takes.__getitem__, default=None)
+    least = min(takes.values())
+
+    def cost(form: Form) -> float:
+        apart = 1 if form.kind == "whole" else APART
+        return takes[form] * apart * float((PROCESS_BYTES + need[form]) ** THRIFT)
+
+    return min((form for form in takes if takes[form] <= MORE_WORK * least), key=cost)
 
 
-def check_fits(model: Model, spec: DreamSpec, picture: Size, free: int, where: str) -> None:
+def check_fits(
+    model: Model,
+    spec: DreamSpec,
+    picture: Size,
+    free: int,
+    where: str,
+    *,
+    storage: Storage = REFERENCE,
+) -> None:
     """Refuse a dream that fits in no form.
 
     Args:
@@ -56,48 +87,70 @@ def check_fits(model: Model, spec: DreamSpec, picture: Size, free: int, where: s
         picture: (height, width) that is scaled to the spec's `image_size`.
         free: bytes that are free, of which a part is left.
         where: whose they are, for the message.
+        storage: what the executor keeps; the reference keeps most.
 
     Raises:
         MemoryExceeded: names the largest image_size that would fit.
     """
     room, size = USED_OF_FREE * free, spec.working_size(*picture)
-    if choose(model, spec, size, room) is None:
-        least = min(predicted_bytes(model, spec, size, form) for form in forms(model, spec, size))
+    if choose(model, spec, size, room, storage) is None:
+        least = min(
+            predicted_bytes(model, spec, size, form, storage) for form in forms(model, spec, size)
+        )
         there = f"{where} has {room / 1e9:.2f} GB for it"
-        largest = largest_size(model, spec, picture, room)
+        largest = largest_size(model, spec, picture, room, storage)
         raise MemoryExceeded(model.name, size, least, there, largest)
 
 
-def next_smaller(model: Model, spec: DreamSpec, size: Size, form: Form) -> Form | None:
+def next_smaller(
+    model: Model, spec: DreamSpec, size: Size, form: Form, storage: Storage = REFERENCE
+) -> Form | None:
     """Return what to try where a form has run out of memory; None after the last."""
-    return choose(model, spec, size, SMALLER * predicted_bytes(model, spec, size, form))
+    room = SMALLER * predicted_bytes(model, spec, size, form, storage)
+    return choose(model, spec, size, room, storage)
 
 
-def largest_size(model: Model, spec: DreamSpec, picture: Size, room: float) -> int | None:
+def largest_size(
+    model: Model, spec: DreamSpec, picture: Size, room: float, storage: Storage = REFERENCE
+) -> int | None:
     """Return the largest image_size, up to the spec's, at which a picture fits in some form."""
 
     def too_large(image_size: int) -> bool:
         smaller = spec.model_copy(update={"image_size": image_size})
-        return choose(model, smaller, scaled_size(*picture, image_size), room) is None
+        return choose(model, smaller, scaled_size(*picture, image_size), room, storage) is None
 
     sizes = range(SMALLEST_IMAGE_SIZE, spec.image_size + 1)
     first = bisect_left(sizes, True, key=too_large)
     return sizes[first - 1] if first else None
 
 
-def work(model: Model, spec: DreamSpec, size: Size, form: Form = WHOLE) -> float:
+def work(
+    model: Model,
+    spec: DreamSpec,
+    size: Size,
+    form: Form = WHOLE,
+    storage: Storage = REFERENCE,
+) -> float:
     """Return the multiply-adds of an iteration, in and back."""
     layers = _layers(model, spec)
     each = _multiplications(model, spec, layers, size)
+    once = sum(each.values())
     if form.kind == "whole":
-        return 2 * sum(each.values())
+        return 2 * once
     in_parts = layers if form.kind == "tiles" else _up_to(layers, form.cut)
-    # In for the question, in and back for the answer; once more in for the norms.
-    again = 2 if spec.normalize_gradients else 3 / 2
+    part = (form.part, form.part if form.kind == "tiles" else None)
+    heights, widths = crops(in_parts, size, part)
+    overlap = sum(heights) * sum(widths) / prod(size)
     parted = sum(each[layer.name] for layer in in_parts)
-    deep = sum(each.values()) - parted
-    columns = form.part if form.kind == "tiles" else None
-    return 2 * (deep + parted * again * _overlap(in_parts, size, form.part, columns))
+    # In for the question, in and back for the answer; once more in for the norms. Bands whose
+    # tapes are kept go in again only as deep as features are asked there.
+    again = parted
+    if storage.lean and form.kind == "bands":
+        names = {layer.name for layer in in_parts}
+        asked = [name for name in spec.all_layers() if name in names]
+        again = sum(each[layer.name] for layer in model.needed_for(asked))
+    norms = again if spec.normalize_gradients else 0
+    return 2 * (once - parted) + overlap * (2 * parted + again + norms)
 
 
 def _layers(model: Model, spec: DreamSpec) -> list[Layer]:
@@ -108,22 +161,6 @@ def _up_to(layers: Sequence[Layer], cut: str) -> list[Layer]:
     return list(layers[: [layer.name for layer in layers].index(cut) + 1])
 
 
-def _overlap(layers: Sequence[Layer], size: Size, rows: int, columns: int | None) -> float:
-    """Return how many times a pixel is in a crop, in the mean."""
-    reached = reaches(layers)
-    assert reached is not None  # noqa: S101 (only such layers are cut up)
-    stride, halo = halo_of(reached)
-
-    def crops(length: int, part: int | None) -> int:
-        step = up_to(stride, part or length)
-        return sum(
-            min(first + step + halo, length) - max(first - halo, 0)
-            for first in range(0, length, step)
-        )
-
-    return crops(size[0], rows) * crops(size[1], columns) / prod(size)
-
-
 def _multiplications(
     model: Model, spec: DreamSpec, layers: Sequence[Layer], size: Size
 ) -> dict[str, int]:
@@ -131,11 +168,6 @@ def _multiplications(
     sizes = model.sizes(spec.all_layers(), *size, spec.pooling)
     found = {}
     for layer in layers:
-        inputs = 3 if layer is layers[0] else sum(_channels(model, name) for name in layer.inputs)
-        each = inputs // layer.groups * prod(layer.kernel) if layer.kind == "convolution" else 0
+        each = weights_of_a_channel(model, layer) if layer.kind == "convolution" else 0
         found[layer.name] = each * layer.channels * prod(sizes[layer.name])
     return found
-
-
-def _channels(model: Model, name: str) -> int:
-    return model.by_name[name].channels if name in model.by_name else 3

@@ -1,31 +1,31 @@
-"""How much memory a dream needs in a form, predicted before a byte of it is taken. No torch.
+"""How much memory a dream needs in a form, predicted before a byte of it is taken. No torch."""
 
-The reference executor is followed step by step: what each layer leaves for the way back, what it
-takes while it works, what the way back frees again. Counted in elements, priced at the end.
-"""
-
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 
 from dream_core.forms.form import Form
-from dream_core.forms.parts import halo_of, reaches, up_to
+from dream_core.forms.lean import LeanRun
+from dream_core.forms.parts import crops
+from dream_core.forms.plain import INDEX, plain_run
+from dream_core.forms.storage import FULL, HALF, REFERENCE, Storage
 from dream_core.model import PICTURE, Layer, Model
 from dream_core.spec import DreamSpec
 
-ELEMENT_BYTES = 4  # float32
-INDEX = 2  # elements that a max pool keeps for each of its own, to know the place: 8 bytes
 # What torch takes once, whatever the size: code that is read from disk at its first use, buffers
-# of its matrix products.
+# of its matrix products and of the kernel.
 FIXED_BYTES = 64 * 2**20
 # glibc keeps freed blocks below 32 MB in pieces: measured over whole pictures, most of what such
-# blocks hold at once is lost again. In parts it is told not to (`freed_at_once`).
-SCATTERED_BELOW, SCATTERED = 2**25, 0.75
+# blocks hold at once is lost again, and half of what they hold one after the other where tapes are
+# bits. In parts it is told not to (`freed_at_once`).
+SCATTERED_BELOW, SCATTERED, SCATTERED_LEAN = 2**25, 0.75, 0.5
 LBFGS_PICTURES = 2 * 10 + 5  # ten moves and changes; the direction, two looks and a trial picture
 
 Size = tuple[int, int]
 
 
-def predicted_bytes(model: Model, spec: DreamSpec, size: Size, form: Form) -> int:
+def predicted_bytes(
+    model: Model, spec: DreamSpec, size: Size, form: Form, storage: Storage = REFERENCE
+) -> int:
     """Return the most that a dream needs at once, beside its process and its network.
 
     Args:
@@ -33,72 +33,114 @@ def predicted_bytes(model: Model, spec: DreamSpec, size: Size, form: Form) -> in
         spec: what is dreamed.
         size: (height, width) it is dreamed at.
         form: in what form it looks.
+        storage: what its executor keeps; by default the reference's, which keeps most.
     """
-    picture = 3 * prod(size)
+    picture = 3 * FULL * prod(size)
     moved_by = LBFGS_PICTURES if spec.optimizer == "lbfgs" else 2
-    kept = picture * (1 + moved_by) + _held(model, spec, size)
-    looks = [_look(model, spec, size, spec.all_layers(), form)]
+    kept = picture * (1 + moved_by) + FULL * _held(model, spec, size)
+    looks = [_look(model, spec, size, spec.all_layers(), form, storage=storage)]
     if spec.style_scale != 1:
         style = spec.model_copy(update={"image_size": max(size)}).style_size(*size)
-        looks.append(3 * prod(style) + _look(model, spec, style, tuple(spec.layers), form))
-    return ELEMENT_BYTES * (kept + max(looks)) + FIXED_BYTES
+        look = _look(model, spec, style, tuple(spec.layers), form, storage=storage)
+        looks.append(3 * FULL * prod(style) + look)
+    copies = HALF * _weights(model, spec) if storage.copies_weights else 0
+    return kept + max(looks) + copies + FIXED_BYTES
 
 
 def _held(model: Model, spec: DreamSpec, size: Size) -> int:
-    """Return the elements of what is fixed for the whole dream: targets."""
+    """Return how many values are fixed for the whole dream: targets."""
     sizes = model.sizes(spec.all_layers(), *size, spec.pooling)
     channels = [model.by_name[name].channels for name in spec.layers]
     features = [model.by_name[name].channels * prod(sizes[name]) for name in spec.content_layers]
     return sum(count * count for count in channels) + sum(features)
 
 
-def _look(model: Model, spec: DreamSpec, size: Size, asked: Collection[str], form: Form) -> int:
-    """Return the elements that one look takes at its height."""
+def _weights(model: Model, spec: DreamSpec) -> int:
+    """Return how many weights the layers asked need."""
+    return sum(
+        layer.channels * weights_of_a_channel(model, layer)
+        for layer in model.needed_for(spec.all_layers())
+        if layer.kind == "convolution"
+    )
+
+
+def weights_of_a_channel(model: Model, layer: Layer) -> int:
+    """Return how many weights each channel of a convolution has, beside its bias."""
+    (source,) = layer.inputs
+    inputs = 3 if source == PICTURE else model.by_name[source].channels
+    return inputs // layer.groups * prod(layer.kernel)
+
+
+def _look(
+    model: Model,
+    spec: DreamSpec,
+    size: Size,
+    asked: Collection[str],
+    form: Form,
+    *,
+    storage: Storage,
+) -> int:
+    """Return the bytes that one look takes at its height."""
     layers = [layer.under(spec.pooling) for layer in model.needed_for(asked)]
+    picture = 3 * FULL * prod(size)
     if form.kind == "whole":
-        return _run(layers, size, asked) + _scattered(layers, size)
-    gradient = 3 * prod(size)
+        peak, _ = _run(layers, _values(layers, size), asked, storage)
+        return peak + picture + _scattered(layers, size, storage)
     if form.kind == "tiles":
-        return gradient + _run_part(layers, size, asked, form.part, form.part)
+        peak, _ = _run_crop(layers, size, asked, (form.part, form.part), storage)
+        return picture + peak
     shallow = [layer.under(spec.pooling) for layer in model.needed_for([form.cut])]
     names = {layer.name for layer in shallow}
-    cut = model.by_name[form.cut].channels
-    end = model.sizes([form.cut], *size, spec.pooling)[form.cut]
     deep = [_reading(layer, form.cut) for layer in layers if layer.name not in names]
-    of_bands = [name for name in asked if name in names] + [form.cut]
-    in_bands = _run_part(shallow, size, of_bands, form.part, None)
-    behind = _run(deep, end, [name for name in asked if name not in names], cut)
-    return max(cut * prod(end) + gradient + in_bands, behind)
+    channels = model.by_name[form.cut].channels
+    end = model.sizes([form.cut], *size, spec.pooling)[form.cut]
+    of_bands = [*(name for name in asked if name in names), form.cut]
+    in_bands, tapes = _run_crop(shallow, size, of_bands, (form.part, None), storage)
+    behind, _ = _run(
+        deep, _values(deep, end, channels), [name for name in asked if name not in names], storage
+    )
+    return tapes + max(FULL * channels * prod(end) + picture + in_bands, behind)
 
 
-def _scattered(layers: Sequence[Layer], size: Size) -> int:
-    """Return the elements that are lost between the small blocks that the way back needs."""
-    kept = _elements(layers, size, 3)
-    blocks = [kept[layer.name] for layer in layers if layer.kind != "convolution"]
-    blocks += [INDEX * kept[layer.name] for layer in layers if layer.kind == "max_pool"]
-    return int(SCATTERED * sum(b for b in blocks if ELEMENT_BYTES * b < SCATTERED_BELOW))
+def _run(
+    layers: Sequence[Layer],
+    values: dict[str, int],
+    asked: Collection[str],
+    storage: Storage,
+    *,
+    parted: bool = False,
+) -> tuple[int, int]:
+    """Return the peak of a way in and back, and what it keeps in between where that is little."""
+    if not storage.lean:
+        return plain_run(layers, values, asked, parted=parted), 0
+    run = LeanRun(layers, values, asked, storage)
+    return run.peak, run.tape
 
 
-def _run_part(
-    layers: Sequence[Layer], size: Size, asked: Collection[str], rows: int, columns: int | None
-) -> int:
-    """Return the elements that the largest of all crops takes."""
-    largest = largest_crop(layers, size, rows, columns)
-    return _run(layers, largest, asked, parted=True)
+def _run_crop(
+    layers: Sequence[Layer],
+    size: Size,
+    asked: Collection[str],
+    part: tuple[int, int | None],
+    storage: Storage,
+) -> tuple[int, int]:
+    """Return the peak of the largest crop, and what all crops keep for their way back."""
+    heights, widths = crops(layers, size, part)
+    values = _values(layers, (max(heights), max(widths)))
+    peak, tape = _run(layers, values, asked, storage, parted=True)
+    return peak, tape * sum(heights) // max(heights)
 
 
-def largest_crop(layers: Sequence[Layer], size: Size, rows: int, columns: int | None) -> Size:
-    """Return (height, width) of the largest crop that such parts have."""
-    reached = reaches(layers)
-    assert reached is not None  # noqa: S101 (only such layers are cut up)
-    stride, halo = halo_of(reached)
-
-    def largest(length: int, part: int | None) -> int:
-        step = up_to(stride, part or length)
-        starts = range(0, length, step)
-        return max(min(at + step + halo, length) - max(at - halo, 0) for at in starts)
-
-    return largest(size[0], rows), largest(size[1], columns)
+def _scattered(layers: Sequence[Layer], size: Size, storage: Storage) -> int:
+    """Return the bytes that are lost between the small blocks that the way back needs."""
+    values = _values(layers, size)
+    if storage.lean:
+        blocks = [storage.forth * values[layer.name] for layer in layers if layer.kind != "relu"]
+    else:
+        blocks = [FULL * values[layer.name] for layer in layers if layer.kind != "convolution"]
+        blocks += [INDEX * values[layer.name] for layer in layers if layer.kind == "max_pool"]
+    lost = SCATTERED_LEAN if storage.lean else SCATTERED
+    return int(lost * sum(block for block in blocks if block < SCATTERED_BELOW))
 
 
 def _reading(layer: Layer, cut: str) -> Layer:
@@ -106,67 +148,15 @@ def _reading(layer: Layer, cut: str) -> Layer:
     return layer.model_copy(update={"inputs": inputs})
 
 
-def _run(
-    layers: Sequence[Layer],
-    size: Size,
-    asked: Collection[str],
-    channels: int = 3,
-    *,
-    parted: bool = False,
-) -> int:
-    """Return the elements that one way in and back takes at its height, autograd's way."""
-    elements = _elements(layers, size, channels)
-    live = peak = elements[PICTURE]
-    peak += 3 * elements[PICTURE]  # preprocessing
-    chain = all(layer.inputs == (b,) for b, layer in pairwise_names(layers))
-    for layer in layers:
-        own = elements[layer.name]
-        live += own * (1 + INDEX if layer.kind == "max_pool" else 1)
-        working = own if layer.kind == "convolution" else 0  # blocked, before it is put in rows
-        peak = max(peak, live + working)
-        source = layer.inputs[0]
-        if layer.kind == "relu" and source not in asked and chain:
-            live -= elements[source]  # the way back through a ReLU needs its output only
-    pulls = sum(elements[name] for name in asked)
-    widest = max((elements[name] for name in asked), default=0)
-    live += pulls
-    peak = max(peak, live + widest * (2 if parted else 1))
-    for layer in reversed(layers):
-        own, before = elements[layer.name], sum(elements[name] for name in layer.inputs)
-        working = own if layer.kind == "convolution" else 0
-        summed = sum(elements[name] for name in layer.inputs if name in asked)
-        peak = max(peak, live + before + max(working, summed))
-        live += before - (0 if layer.name == layers[-1].name else own)
-        live -= _freed(layer, elements, asked)
-    return peak
-
-
-def pairwise_names(layers: Sequence[Layer]) -> list[tuple[str, Layer]]:
-    """Return each layer with the name of the one before it."""
-    return list(zip([PICTURE, *(layer.name for layer in layers)], layers, strict=False))
-
-
-def _freed(layer: Layer, elements: Mapping[str, int], asked: Collection[str]) -> int:
-    """Return the elements that nobody needs any more once the way back has passed a layer."""
-    if layer.kind == "relu":
-        return 0 if layer.name in asked else elements[layer.name]
-    if layer.kind == "max_pool":
-        kept = 0 if layer.name in asked else elements[layer.name]
-        return INDEX * elements[layer.name] + kept
-    if layer.kind == "convolution":
-        return 0
-    return 0 if layer.name in asked else elements[layer.name]
-
-
-def _elements(layers: Sequence[Layer], size: Size, channels: int) -> dict[str, int]:
-    """Return the elements of what each layer makes."""
+def _values(layers: Sequence[Layer], size: Size, channels: int = 3) -> dict[str, int]:
+    """Return how many values each layer makes of a picture of that size, and how many that has."""
     sizes = {PICTURE: size}
-    elements = {PICTURE: channels * prod(size)}
+    values = {PICTURE: channels * prod(size)}
     for layer in layers:
         smallest = (
             min(sizes[name][0] for name in layer.inputs),
             min(sizes[name][1] for name in layer.inputs),
         )
         sizes[layer.name] = layer.size_after(*smallest)
-        elements[layer.name] = layer.channels * prod(sizes[layer.name])
-    return elements
+        values[layer.name] = layer.channels * prod(sizes[layer.name])
+    return values

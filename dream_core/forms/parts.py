@@ -89,22 +89,44 @@ def parts(
         reached: of all layers asked in these parts, in network order.
         size: of a part, rounded up to the deepest stride; None is all of the picture's width.
     """
+    rows, columns = _cut(picture, reached, size)
+    return [Part(vertical, horizontal) for vertical in rows for horizontal in columns]
+
+
+def crops(
+    layers: Sequence[Layer], picture: tuple[int, int], size: tuple[int, int | None]
+) -> tuple[list[int], list[int]]:
+    """Return the heights of the rows of crops that such parts have, and the widths of a row's.
+
+    Args:
+        layers: that run in parts.
+        picture: as for `parts`.
+        size: as for `parts`.
+
+    Raises:
+        ValueError: such layers can't be looked at in parts.
+    """
+    reached = reaches(layers)
+    if reached is None:
+        raise ValueError("these layers can't be looked at in parts")
+    rows, columns = _cut(picture, reached, size)
+    return [each.ends - each.begins for each in rows], [each.ends - each.begins for each in columns]
+
+
+def _cut(
+    picture: tuple[int, int], reached: Mapping[str, Reach], size: tuple[int, int | None]
+) -> tuple[list[Stretch], list[Stretch]]:
+    """Cut both sides: parts and halos are multiples of the deepest stride."""
     (height, width), (rows, columns) = picture, size
-    stride, halo = halo_of(reached)
-    return [
-        Part(vertical, horizontal)
-        for vertical in _stretches(height, up_to(stride, rows), halo)
-        for horizontal in _stretches(width, up_to(stride, columns or width), halo)
-    ]
-
-
-def halo_of(reached: Mapping[str, Reach]) -> tuple[int, int]:
-    """Return the deepest stride and, in its multiples, the farthest that is seen."""
     stride = max(reach.stride for reach in reached.values())
-    return stride, up_to(stride, max(reach.halo for reach in reached.values()))
+    halo = _up_to(stride, max(reach.halo for reach in reached.values()))
+    return (
+        _stretches(height, _up_to(stride, rows), halo),
+        _stretches(width, _up_to(stride, columns or width), halo),
+    )
 
 
-def up_to(stride: int, length: int) -> int:
+def _up_to(stride: int, length: int) -> int:
     """Return the next multiple of `stride`."""
     return -(-length // stride) * stride
 

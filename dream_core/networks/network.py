@@ -85,7 +85,10 @@ class Network:
             for layer in self.model.needed_for(asked)
             if layer.name not in before
         ]
-        return self.executor.forward(features, needed, asked)
+        # The features may go once they are read: they are handed on, and no name here holds them.
+        handed_on = [features]
+        del features
+        return self.executor.forward(handed_on.pop(), needed, asked)
 
     @staticmethod
     def _from(cut: str, layer: Layer) -> Layer:
@@ -109,4 +112,7 @@ class Tape:
             gradients: d loss / d features of some or all layers asked, shaped like the features.
                 What arrives at a layer from deeper ones is added to its own.
         """
-        return self._preprocess.pull_back(self._tape.backward(gradients))
+        # Executors leave channels last or first; whoever moves a picture has it in planes.
+        handed_on = [gradients]
+        del gradients  # as in `forward_from`
+        return self._preprocess.pull_back(self._tape.backward(handed_on.pop()).contiguous())

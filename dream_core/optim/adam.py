@@ -90,12 +90,12 @@ class Adam:
             found_inf=lost,
         )
 
-    def state_dict(self) -> State:
+    def state_dict(self, *, copied: bool = True) -> State:
         """Return the moments and the iteration; see `Optimizer.state_dict`."""
         return {
             "iteration": self.iteration,
-            "mean": self._mean.to("cpu", copy=True),
-            "square": self._square.to("cpu", copy=True),
+            "mean": self._mean.to("cpu", copy=copied),
+            "square": self._square.to("cpu", copy=copied),
         }
 
     def load_state_dict(self, state: State) -> None:

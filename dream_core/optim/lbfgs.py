@@ -97,14 +97,14 @@ class LBFGS:
             direction.add_(pair.move, alpha=share - back)
         return direction
 
-    def state_dict(self) -> State:
+    def state_dict(self, *, copied: bool = True) -> State:
         """Return the pairs and the last look; see `Optimizer.state_dict`."""
         return {
-            "moves": [pair.move.to("cpu", copy=True) for pair in self._pairs],
-            "changes": [pair.change.to("cpu", copy=True) for pair in self._pairs],
+            "moves": [pair.move.to("cpu", copy=copied) for pair in self._pairs],
+            "changes": [pair.change.to("cpu", copy=copied) for pair in self._pairs],
             "products": [pair.product for pair in self._pairs],
             "losses": dict(self._look.losses) if self._look else None,
-            "gradient": self._look.gradient.to("cpu", copy=True) if self._look else None,
+            "gradient": self._look.gradient.to("cpu", copy=copied) if self._look else None,
         }
 
     def load_state_dict(self, state: State) -> None:

@@ -38,8 +38,11 @@ class Optimizer(Protocol):
             NotFinite: there is no finite gradient here. The picture has not moved.
         """
 
-    def state_dict(self) -> State:
-        """Return copies of all that the next iteration depends on, on the CPU."""
+    def state_dict(self, *, copied: bool = True) -> State:
+        """Return all that the next iteration depends on, on the CPU.
+
+        Not `copied`, it may be what the next iteration changes.
+        """
 
     def load_state_dict(self, state: State) -> None:
         """Go on from a state: the next iteration has the same bits as if never interrupted."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dream_core.executors.executor import ExecutorTape
 from dream_core.forms import Form, Part
-from dream_core.networks import Network
+from dream_core.networks import Network, Tape
 from dream_core.objectives.objective import Pull
 from dream_core.sights.parted import Parted, Sums
 from dream_core.sights.sight import Measure
@@ -17,8 +17,10 @@ from dream_core.sights.whole import pulled
 class Bands:
     """The layers near the pixels hold most of the memory and little of the depth.
 
-    They run in bands with small halos, once on the way in and once on the way back; what is
-    deeper than the cut runs once, as a whole, on what the bands have put together.
+    They run in bands with small halos; what is deeper than the cut runs as a whole, on what the
+    bands have put together. Where a tape is bits, the bands keep theirs from the way in to the way
+    back, and only features that are asked inside the bands are computed once more. Else a band
+    runs twice, and nothing is kept.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Bands:
         self._deep = [layer for layer in ordered if layer not in up_to_cut]
         asked = model.in_order({*self._shallow, form.cut})
         self._bands = Parted(network, picture, asked, check, (form.part, None))
+        self._kept: dict[Part, Tape] = {}
         self._features: dict[str, Tensor] = {}
         self._tape: ExecutorTape | None = None
 
@@ -51,7 +54,8 @@ class Bands:
         if self._tape is None:
             self._look(sums)
         elif shallow:
-            self._bands.visit(lambda _, features: sums.add(features))
+            for band in self._bands.each():
+                sums.add(self._bands.look(band, self._shallow)[0])
         of_bands = iter(sums.found)
         return [
             next(of_bands) if layer in self._shallow else measure(self._features[layer])
@@ -60,38 +64,62 @@ class Bands:
 
     def pull_back(self, pulls: Sequence[tuple[str, Pull]]) -> Tensor:
         """Pull; see `Sight.pull_back`."""
-        deep = pulled([each for each in pulls if each[0] not in self._shallow], self._features)
-        assert self._tape is not None  # noqa: S101 (who pulls has measured)
-        at_cut = self._tape.backward(deep)
-        self._features, self._tape = {}, None
         shallow = [each for each in pulls if each[0] in self._shallow]
+        at_cut = self._pull_back_to_cut([each for each in pulls if each[0] not in self._shallow])
 
-        def at(band: Part) -> list[tuple[str, Pull]]:
+        def pull(band: Part) -> tuple[Tape, dict[str, Tensor]]:
+            features, tape = self._look_again(band)
+            gradients = pulled(shallow, features)
             own = at_cut[:, :, self._place(band)]
-            return [*shallow, (self._cut, lambda _: own)]
+            gradients[self._cut] = gradients[self._cut] + own if self._cut in gradients else own
+            return tape, gradients
 
-        return self._bands.pull_back_by_part(at)
+        return self._bands.add_up(pull)
 
     def _look(self, sums: Sums) -> None:
-        """Run every band, put their ends together and look on from there."""
+        """Run every band and look on from what they make."""
+        self._features, self._tape = self._network.forward_from(
+            self._cut, self._put_together(sums), self._deep
+        )
+
+    def _put_together(self, sums: Sums) -> Tensor:
+        """Run every band; return the ends of all in one, which nothing here holds on to."""
         ends = self._empty_ends()
-
-        def take(band: Part, features: dict[str, Tensor]) -> None:
-            ends[:, :, self._place(band)] = features[self._cut]
-            sums.add(features)
-
-        self._bands.visit(take)
+        for band in self._bands.each():
+            self._take(band, ends, sums)
         self._check()
-        self._features, self._tape = self._network.forward_from(self._cut, ends, self._deep)
+        return ends
+
+    def _take(self, band: Part, ends: Tensor, sums: Sums) -> None:
+        features, tape = self._bands.look(band)
+        ends[:, :, self._place(band)] = features[self._cut]
+        sums.add(features)
+        if self._network.executor.lean:
+            self._kept[band] = tape
+
+    def _look_again(self, band: Part) -> tuple[dict[str, Tensor], Tape]:
+        """Return a band's features at the layers asked there, and its way back."""
+        if band not in self._kept:
+            return self._bands.look(band)
+        features = self._bands.look(band, self._shallow)[0] if self._shallow else {}
+        return features, self._kept.pop(band)
+
+    def _pull_back_to_cut(self, pulls: Sequence[tuple[str, Pull]]) -> Tensor:
+        """Return d loss / d what the bands have put together."""
+        assert self._tape is not None  # noqa: S101 (who pulls has measured)
+        tape, self._tape = self._tape, None
+        return tape.backward(pulled(pulls, self._features))
 
     def _empty_ends(self) -> Tensor:
         model, pooling = self._network.model, self._network.pooling
         height, width = self._picture.shape[1:]
         size = model.sizes([self._cut], height, width, pooling)[self._cut]
+        lean = self._network.executor.lean  # and so channels last
         return torch.empty(
             (1, model.by_name[self._cut].channels, *size),
             device=self._picture.device,
             dtype=self._picture.dtype,
+            memory_format=torch.channels_last if lean else torch.contiguous_format,
         )
 
     def _place(self, band: Part) -> slice:

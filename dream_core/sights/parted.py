@@ -1,18 +1,16 @@
 """A picture seen in parts, each in a crop that holds all it can see."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from dream_core.forms import Part, parts, reaches
-from dream_core.networks import Network
+from dream_core.networks import Network, Tape
 from dream_core.objectives.objective import Pull
 from dream_core.sights.sight import Measure
 from dream_core.sights.whole import pulled
-
-PartPull = Callable[[Part, Tensor], Tensor]
-"""As `Pull`, for a pull that depends on where the part lies."""
 
 
 class Parted:
@@ -41,63 +39,80 @@ class Parted:
             raise ValueError(f"{network.model.name} can't be looked at in parts")
         self._strides = {name: reached[name].stride for name in layers}
         height, width = picture.shape[1:]
-        self.parts = parts((height, width), reached, size)
+        self._parts = parts((height, width), reached, size)
 
     def stride_of(self, layer: str) -> int:
         """Return the pixels from one position of a layer to the next."""
         return self._strides[layer]
 
-    def visit(self, do: Callable[[Part, dict[str, Tensor]], None]) -> None:
-        """Show every part's own features, by layer, to `do`, which keeps none of them."""
-        for part in self.parts:
+    def each(self) -> Iterator[Part]:
+        """Go through the parts, as long as nobody wants to leave."""
+        for part in self._parts:
             self._check()
-            do(part, self._cores(part, self._network.forward(self._crop(part), self._layers)[0]))
+            yield part
+
+    def look(
+        self, part: Part, layers: Collection[str] | None = None
+    ) -> tuple[dict[str, Tensor], Tape]:
+        """Return a part's own features at `layers`, or at all, and the way back from its crop."""
+        asked = self._layers if layers is None else layers
+        features, tape = self._network.forward(self._picture[part.crop], asked)
+        return {
+            layer: self._core(part, layer, features.pop(layer)) for layer in tuple(features)
+        }, tape
 
     def gather(self, measures: Sequence[tuple[str, Measure]]) -> list[Tensor]:
         """Measure; see `Sight.gather`."""
         total = Sums(measures)
-        self.visit(lambda _, features: total.add(features))
+        for part in self.each():
+            total.add(self.look(part)[0])
         return total.found
 
     def pull_back(self, pulls: Sequence[tuple[str, Pull]]) -> Tensor:
         """Pull; see `Sight.pull_back`."""
-        return self.pull_back_by_part(lambda _: pulls)
 
-    def pull_back_by_part(self, pulls_at: Callable[[Part], Sequence[tuple[str, Pull]]]) -> Tensor:
-        """Return d loss / d picture where the pulls depend on the part."""
+        def pull(part: Part) -> tuple[Tape, dict[str, Tensor]]:
+            features, tape = self.look(part)
+            return tape, pulled(pulls, features)
+
+        return self.add_up(pull)
+
+    def add_up(self, pull: Callable[[Part], tuple[Tape, dict[str, Tensor]]]) -> Tensor:
+        """Return d loss / d picture where `pull` gives each part's way back and own gradients."""
         gradient = torch.zeros_like(self._picture)
-        for part in self.parts:
-            self._check()
-            gradient[part.crop] += self._pull(part, pulls_at(part))
+        for part in self.each():
+            gradient[part.crop] += self._pull_back(part, *pull(part))
         return gradient
 
-    def _pull(self, part: Part, pulls: Sequence[tuple[str, Pull]]) -> Tensor:
-        """Return d loss / d crop of one part's pulls, (3, h, w)."""
-        features, tape = self._network.forward(self._crop(part), self._layers)
-        gradients = pulled(pulls, self._cores(part, features))
+    def _pull_back(self, part: Part, tape: Tape, own: dict[str, Tensor]) -> Tensor:
+        """Return d loss / d crop, (3, h, w): nothing pulls at the halo. Uses `own` up."""
+        height, width = (at.stop - at.start for at in part.crop[1:])
+        sizes = self._network.model.sizes(own, height, width, self._network.pooling)
         return tape.backward(
             {
-                layer: self._amid_zeros(part, layer, gradients.pop(layer), features[layer])
-                for layer in tuple(gradients)
+                layer: self._amid_zeros(part, layer, own.pop(layer), sizes[layer])
+                for layer in tuple(own)
             }
         )
 
-    def _crop(self, part: Part) -> Tensor:
-        return self._picture[part.crop]
+    def _core(self, part: Part, layer: str, features: Tensor) -> Tensor:
+        """Return a part's own features of its crop's."""
+        core = features[self._own(part, layer)]
+        # Whoever asks lays all positions in a row: without a copy that keeps the order of channels
+        # and positions, each question would turn it round, at a tenth of the speed.
+        return core if core.shape[3] == features.shape[3] else core.clone()
 
     def _own(self, part: Part, layer: str) -> tuple[slice, slice, slice, slice]:
         stride = self._strides[layer]
         everything = slice(None)
         return everything, everything, part.rows.inside(stride), part.columns.inside(stride)
 
-    def _cores(self, part: Part, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {layer: found[self._own(part, layer)] for layer, found in features.items()}
-
-    def _amid_zeros(self, part: Part, layer: str, own: Tensor, features: Tensor) -> Tensor:
-        """Return a part's own gradient as one of its whole crop: nothing pulls at the halo."""
-        whole = torch.zeros_like(features)
-        whole[self._own(part, layer)] = own
-        return whole
+    def _amid_zeros(self, part: Part, layer: str, own: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return a part's own gradient as one of its whole crop, of `size` at that layer."""
+        _, _, rows, columns = self._own(part, layer)
+        top, left = rows.start, columns.start
+        below, right = size[0] - top - own.shape[2], size[1] - left - own.shape[3]
+        return functional.pad(own, (left, right, top, below))
 
 
 class Sums:
@@ -108,7 +123,7 @@ class Sums:
         self._measures = measures
         self.found: list[Tensor] = []
 
-    def add(self, features: dict[str, Tensor]) -> None:
+    def add(self, features: Mapping[str, Tensor]) -> None:
         """Add a part's."""
         new = [measure(features[layer]) for layer, measure in self._measures]
         self.found = [a + b for a, b in zip(self.found, new, strict=True)] if self.found else new

@@ -1,6 +1,6 @@
 """A picture seen as a whole: the reference, and the fastest where memory allows."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from torch import Tensor
 
@@ -25,10 +25,11 @@ class Whole:
         return self._tape.backward(pulled(pulls, self._features))
 
 
-def pulled(pulls: Sequence[tuple[str, Pull]], features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what pulls at each layer's features, added up."""
+def pulled(pulls: Sequence[tuple[str, Pull]], features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what pulls at each layer's features, added up. Uses `features` up: they are large."""
     found: dict[str, Tensor] = {}
-    for layer, pull in pulls:
-        one = pull(features[layer])
-        found[layer] = found[layer] + one if layer in found else one
+    for layer in tuple(features):
+        seen = features.pop(layer)
+        for one in (pull(seen) for asked, pull in pulls if asked == layer):
+            found[layer] = found[layer] + one if layer in found else one
     return found

@@ -14,6 +14,7 @@ from jobs.claim import Claim
 from jobs.ledger import Ledger
 from jobs.settings import Settings
 from jobs.store import Store
+from tests.states import saved
 
 Post = Callable[..., Response]
 NEVER = "01KAT3Y5W7ZQH9N4C8RSBV6XEM"
@@ -23,7 +24,7 @@ MOVES = ("cancel", "retry", "continue")
 @pytest.fixture
 def ended(dreaming: Claim) -> str:
     """The id of a dream that left a state at iteration 10 and failed."""
-    dreaming.checkpoint(10, b"state")
+    dreaming.checkpoint(10, saved(b"state"))
     dreaming.succeed()
     return dreaming.job.id
 

@@ -11,6 +11,7 @@ from jobs.ledger import Ledger
 from jobs.reaper import Reaper
 from jobs.record import Problem, Status
 from jobs.store import Picture, Store
+from tests.states import saved
 
 SPEC = DreamSpec(iterations=10, save_every=3)
 PROBLEM = Problem(code="internal", title="Something went wrong", detail="it broke")
@@ -28,9 +29,9 @@ def ended(ledger: Ledger, picture: Picture) -> Claim:
     """A job that has succeeded and left its states at 9 and 10."""
     claim = claimed(ledger, ledger.accept(SPEC, picture, queue="bulk", owner="ada").id)
     claim.publish_frame(0, 4, 3, b"source")
-    claim.checkpoint(9, b"nine")
+    claim.checkpoint(9, saved(b"nine"))
     claim.publish_frame(10, 4, 3, b"ten")
-    claim.checkpoint(10, b"ten")
+    claim.checkpoint(10, saved(b"ten"))
     claim.succeed()
     return claim
 
@@ -163,14 +164,14 @@ def test_a_job_that_ended_keeps_its_last_state_and_no_file_that_nobody_needs(
     first = claimed(ledger, job_id)
     first.publish_frame(0, 4, 3, b"source")
     for iteration in (1, 2, 3):
-        first.checkpoint(iteration, b"state")
+        first.checkpoint(iteration, saved(b"state"))
     store.write_frame(job_id, 3, first.fence, b"never published")
     for half in ("frames/.4.1-aa.png.part", "checkpoints/.4.1-aa.part"):
         (store.root / job_id / half).write_bytes(b"half")
     first.give_back()
     second = claimed(ledger, job_id)
     second.publish_frame(3, 4, 3, b"three")
-    second.checkpoint(5, b"five")
+    second.checkpoint(5, saved(b"five"))
 
     second.fail(PROBLEM)
 
@@ -196,6 +197,6 @@ def test_a_state_written_without_the_fence_is_taken_back(
     ledger.cancel(job_id)
 
     with pytest.raises(Exception, match="no longer current"):
-        zombie.checkpoint(1, b"state")
+        zombie.checkpoint(1, saved(b"state"))
 
     assert store.checkpoints(job_id) == []

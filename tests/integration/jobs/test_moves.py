@@ -26,6 +26,7 @@ from jobs.ledger import Ledger
 from jobs.reaper import Reaper
 from jobs.record import MOVES, Job, Problem, Status
 from jobs.store import Picture, Store
+from tests.states import saved
 
 SPEC = DreamSpec(iterations=3)
 SETS = (
@@ -180,7 +181,7 @@ def machine(client: redis.Redis, picture: Picture, folder: Path) -> type[RuleBas
 
         @rule(claim=claims, iteration=st.integers(1, 3))
         def checkpoint(self, claim: Claim, iteration: int) -> None:
-            self.write(claim, lambda: claim.checkpoint(iteration, b"state"))
+            self.write(claim, lambda: claim.checkpoint(iteration, saved(b"state")))
 
         @rule(claim=claims, iteration=st.integers(1, 3))
         def progress(self, claim: Claim, iteration: int) -> None:
@@ -206,7 +207,7 @@ def machine(client: redis.Redis, picture: Picture, folder: Path) -> type[RuleBas
         @rule(claim=claims, saved=st.booleans())
         def succeed(self, claim: Claim, saved: bool) -> None:
             if saved:
-                self.write(claim, lambda: claim.checkpoint(3, b"state"))
+                self.write(claim, lambda: claim.checkpoint(3, saved(b"state")))
             self.write(claim, claim.succeed)
 
         @rule(claim=consumes(claims))

@@ -10,6 +10,7 @@ from jobs.reaper import BLIND_S, LOSSES, Reaper
 from jobs.record import Run, Status
 from jobs.scripts import Scripts
 from jobs.store import Picture, Store
+from tests.states import saved
 
 SPEC = DreamSpec(iterations=3)
 
@@ -234,7 +235,7 @@ def test_a_job_that_gets_on_outlives_any_number_of_kills(
         claim = ledger.claim(job_id, "worker")
         assert claim is not None
         claim.give_back()
-        lose(job_id).checkpoint(iteration, b"state")
+        lose(job_id).checkpoint(iteration, saved(b"state"))
         reaper.sweep()
 
     assert ledger.get(job_id).status is Status.QUEUED

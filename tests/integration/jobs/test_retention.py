@@ -18,6 +18,7 @@ from jobs.record import Job, Status
 from jobs.retention import Retention
 from jobs.scripts import Scripts
 from jobs.store import LEFT_AFTER_S, Picture, Store
+from tests.states import saved
 
 KEEP_S = 3600.0
 SPEC = DreamSpec(iterations=3)
@@ -233,7 +234,7 @@ def strays(store: Store, finish: Finish) -> tuple[Job, list[Path]]:
         store.root / ".01KAT3Y5W7ZQH9N4C8RSBV6XEN.new",
         store.aside / "01KAT3Y5W7ZQH9N4C8RSBV6XEP.1",
     ]
-    store.write_checkpoint(job.id, 3, "2-last", b"state")
+    store.write_checkpoint(job.id, 3, "2-last", saved(b"state"))
     for file in files:
         file.write_bytes(b"half")
     for folder in folders:

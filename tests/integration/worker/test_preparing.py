@@ -1,5 +1,6 @@
 """From which of its states a job goes on."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_where_the_last_state_can_not_be_used_the_one_before_is(
         for iteration in iterations:
             while prepared.engine.iteration < iteration:
                 prepared.engine.step()
-            claim.checkpoint(iteration, pack(prepared.engine.state_dict()))
+            claim.checkpoint(iteration, partial(pack, prepared.engine.state_dict()))
         claim.give_back()
 
     save_at(*attempt(), (2, 4))
@@ -92,7 +93,7 @@ def test_a_job_given_back_for_want_of_memory_is_run_in_smaller_parts(
     assert claim is not None
     first = preparer(claim, spec, Catalogue.load())
     first.engine.step()
-    claim.checkpoint(1, pack(first.engine.state_dict()))
+    claim.checkpoint(1, partial(pack, first.engine.state_dict()))
 
     bands = {"parts": "bands", "part_pixels": 16, "cut": "pool1"}
     claim.begin(first.run.model_copy(update={"plan": {**first.run.plan, **bands}}))
@@ -153,7 +154,7 @@ def test_a_precision_is_kept_by_every_attempt_on_any_machine(
 
     claim, first = attempt(measuring(0.1))
     first.engine.step()
-    claim.checkpoint(1, pack(first.engine.state_dict()))
+    claim.checkpoint(1, partial(pack, first.engine.state_dict()))
     claim.give_back()
     claim, second = attempt(measuring(0.9))
     claim.begin(second.run.model_copy(update={"plan": {**second.run.plan, "torch_version": "1.0"}}))

@@ -88,7 +88,8 @@ def test_a_state_that_version_1_saved_is_read() -> None:
     """The picture and both of Adam's moments, at the iteration that its name says."""
     (file,) = (WRITTEN / "dreams" / STOPPED / "checkpoints").iterdir()
 
-    state = unpack(file.read_bytes())
+    with file.open("rb") as content:
+        state = unpack(content)
 
     assert state["iteration"] == 2
     assert state["picture"].shape[-2:] == (25, 32)

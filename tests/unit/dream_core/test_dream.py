@@ -230,6 +230,20 @@ def test_a_state_does_not_change_while_the_dream_goes_on(optimizer: str) -> None
     assert torch.equal(after(twin, 6), after(started, 3))
 
 
+def test_a_state_that_is_not_copied_is_the_same_until_the_next_iteration() -> None:
+    """Who writes it down before that needs no second picture, nor a second set of moments."""
+    started = dream(layers={"relu2_1": 100.0})
+    after(started, 3)
+    copied, own = started.state_dict(), started.state_dict(copied=False)
+    tensors = [(own["picture"], copied["picture"])]
+    tensors += [(own["optimizer"][name], copied["optimizer"][name]) for name in ("mean", "square")]
+    assert all(torch.equal(*pair) for pair in tensors)
+
+    started.step()
+
+    assert not any(torch.equal(*pair) for pair in tensors)
+
+
 @pytest.mark.parametrize(
     ("other", "what"),
     [

@@ -9,6 +9,7 @@ from PIL import Image
 from jobs.errors import StoreFault, UnknownDream
 from jobs.record import Order
 from jobs.store import Start, Store
+from tests.states import saved
 
 ID = "01KAT3Y5W7ZQH9N4C8RSBV6XEM"
 ORDER = Order(
@@ -103,7 +104,7 @@ def test_an_attempt_keeps_its_last_two_states(tmp_path: Path) -> None:
     store.create(ID, Picture(), ORDER)
 
     for iteration in (1, 9, 10):
-        store.write_checkpoint(ID, iteration, "1-aaaa", b"state")
+        store.write_checkpoint(ID, iteration, "1-aaaa", saved(b"state"))
 
     assert checkpoints(store) == ["10.1-aaaa", "9.1-aaaa"]
 
@@ -113,14 +114,14 @@ def test_states_of_earlier_attempts_stay_until_there_are_two_later_ones(tmp_path
     store = Store(tmp_path)
     store.create(ID, Picture(), ORDER)
     for iteration in (7, 8):
-        store.write_checkpoint(ID, iteration, "2-aaaa", b"state")
+        store.write_checkpoint(ID, iteration, "2-aaaa", saved(b"state"))
 
-    store.write_checkpoint(ID, 9, "10-bbbb", b"state")
+    store.write_checkpoint(ID, 9, "10-bbbb", saved(b"state"))
     assert checkpoints(store) == ["9.10-bbbb", "8.2-aaaa", "7.2-aaaa"]
-    store.write_checkpoint(ID, 10, "10-bbbb", b"state")
+    store.write_checkpoint(ID, 10, "10-bbbb", saved(b"state"))
     assert checkpoints(store) == ["10.10-bbbb", "9.10-bbbb"]
     for iteration in (11, 12):  # a zombie's
-        store.write_checkpoint(ID, iteration, "2-aaaa", b"state")
+        store.write_checkpoint(ID, iteration, "2-aaaa", saved(b"state"))
 
     assert checkpoints(store) == ["12.2-aaaa", "11.2-aaaa", "10.10-bbbb", "9.10-bbbb"]
 
@@ -149,7 +150,7 @@ def test_a_source_is_stored_once_more_without_a_second_copy(tmp_path: Path) -> N
     store = Store(tmp_path)
     order = store.create(ID, Picture(), ORDER)
     assert order.source is not None
-    start = store.write_checkpoint(ID, 7, "1-aaaa", b"state")
+    start = store.write_checkpoint(ID, 7, "1-aaaa", saved(b"state"))
 
     again = store.create(
         other, store.picture(ID, order.source), ORDER, Start(iteration=7, path=start)

@@ -1,3 +1,5 @@
+from errno import ENOSPC
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,31 @@ class Dream:
         self.loaded = state
 
 
+def packed(state: dict[str, Any]) -> bytes:
+    """Return the bytes of a state's file."""
+    file = BytesIO()
+    pack(state, file)
+    return file.getvalue()
+
+
+def read(data: bytes) -> dict[str, Any]:
+    """Return the state in a file's bytes."""
+    return unpack(BytesIO(data))
+
+
+class Disk(BytesIO):
+    """A disk with so much room."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def write(self, data: Any) -> int:
+        if self.tell() + memoryview(data).nbytes > self.room:
+            raise OSError(ENOSPC, "No space left on device")
+        return super().write(data)
+
+
 def files(folder: Path, **contents: bytes) -> list[Path]:
     """Write files and return their paths, in that order."""
     paths = [folder / name for name in contents]
@@ -32,7 +59,7 @@ def files(folder: Path, **contents: bytes) -> list[Path]:
 
 def test_a_state_comes_back_bit_by_bit() -> None:
     """What goes on from a file goes on as if there had been none."""
-    state = unpack(pack(STATE))
+    state = read(packed(STATE))
 
     assert torch.equal(state.pop("picture"), STATE["picture"])
     assert state == {"iteration": 7, "plan": {"threads": 2}}
@@ -42,22 +69,30 @@ def test_a_state_comes_back_bit_by_bit() -> None:
 def test_a_torn_state_is_refused(length: int) -> None:
     """At whatever byte it ends: a picture that is half old would be a frame that never was."""
     with pytest.raises(Torn):
-        unpack(pack(STATE)[:length])
+        read(packed(STATE)[:length])
 
 
 def test_a_state_with_another_byte_is_refused() -> None:
     """A disk that lies is found out."""
-    data = pack(STATE)
+    data = packed(STATE)
     with pytest.raises(Torn):
-        unpack(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])
+        read(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])
+
+
+@pytest.mark.parametrize("room", [0, 100, 700, 1500])
+def test_a_full_disk_is_said_to_be_full(room: int) -> None:
+    """Wherever it refuses: torch would only say that its file isn't where it should be."""
+    assert len(packed(STATE)) > 1500
+    with pytest.raises(OSError, match="No space left on device"):
+        pack(STATE, Disk(room))
 
 
 def test_a_state_of_another_version_is_refused_by_name(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A worker of next year saved it: the dream goes on from one that is ours, the file stays."""
-    later = pack({**STATE, "iteration": 9}).replace(b"checkpoint 1", b"checkpoint 2", 1)
-    there = files(tmp_path, later=later, ours=pack(STATE))
+    later = packed({**STATE, "iteration": 9}).replace(b"checkpoint 1", b"checkpoint 2", 1)
+    there = files(tmp_path, later=later, ours=packed(STATE))
 
     found = list(states(there))
 
@@ -68,15 +103,15 @@ def test_a_state_of_another_version_is_refused_by_name(
 
 def test_the_state_before_is_used_where_the_last_can_not_be(tmp_path: Path) -> None:
     """Torn, refused by the engine, gone: each costs some iterations and not the job."""
-    seven, five, three = (pack({**STATE, "iteration": at}) for at in (7, 5, 3))
+    seven, five, three = (packed({**STATE, "iteration": at}) for at in (7, 5, 3))
     dream = Dream(refused=5)
 
     there = files(tmp_path, torn=seven[:-1], refused=five, good=three)
     found = resume(dream, {"threads": 2}, states([tmp_path / "gone", *there]))
 
-    assert found is not None
-    assert found["iteration"] == 3
+    assert found == {"threads": 2}
     assert dream.loaded is not None
+    assert dream.loaded["iteration"] == 3
 
 
 def test_without_any_state_a_dream_begins_at_its_source(tmp_path: Path) -> None:
@@ -91,9 +126,8 @@ def test_a_state_of_another_plan_is_taken_over(tmp_path: Path) -> None:
     """On another kind of machine the job goes on, though not to the same bits."""
     dream = Dream()
 
-    found = resume(dream, {"threads": 4}, states(files(tmp_path, state=pack(STATE))))
+    found = resume(dream, {"threads": 4}, states(files(tmp_path, state=packed(STATE))))
 
-    assert found is not None
-    assert (found["iteration"], found["plan"]) == (7, {"threads": 2})  # who asks sees the change
+    assert found == {"threads": 2}  # who asks sees the change
     assert dream.loaded is not None
     assert dream.loaded["plan"] == {"threads": 4}

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ class Engine:
     def finished(self) -> bool:
         return self.iteration == self.iterations
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, *, copied: bool) -> dict[str, Any]:
         return {"iteration": self.iteration}
 
     def step(self) -> Step:
@@ -89,7 +90,10 @@ class Claim:
     def progress(self, iteration: int, losses: dict[str, float], **more: Any) -> None:
         self._tell("progress", iteration, more["eta_s"])
 
-    def checkpoint(self, iteration: int, state: bytes) -> None:
+    def checkpoint(self, iteration: int, write: Callable[[IO[bytes]], None]) -> None:
+        state = BytesIO()
+        write(state)
+        state.seek(0)
         self._tell("checkpoint", iteration, unpack(state)["iteration"])
 
     def succeed(self) -> Status:

@@ -6,17 +6,26 @@ import sys
 
 import pytest
 
+from dream_core import native
+
+KERNEL = pytest.mark.skipif(not native.available(), reason=native.reason())
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
 
 
 @pytest.mark.parametrize(
     "shape",
     [
-        ("relu3_1", 401, 603, "max", "whole", 0, ""),
-        ("relu1_1,relu4_1", 500, 700, "max", "bands", 64, "pool2"),
-        ("relu1_1,relu3_1", 601, 799, "avg", "tiles", 256, ""),
+        ("relu3_1", 401, 603, "max", "autograd", "exact", "whole", 0, ""),
+        ("relu1_1,relu3_1", 601, 799, "avg", "autograd", "exact", "tiles", 256, ""),
+        ("relu1_1,relu4_1", 500, 700, "max", "direct", "exact", "bands", 64, "pool2"),
+        pytest.param(
+            ("relu3_1", 801, 1203, "max", "winograd", "exact", "whole", 0, ""), marks=KERNEL
+        ),
+        pytest.param(
+            ("relu4_1", 1200, 1603, "max", "winograd", "exact", "bands", 128, "pool2"), marks=KERNEL
+        ),
     ],
-    ids=lambda shape: shape[4],
+    ids=lambda shape: "-".join(map(str, shape[4:7])),
 )
 def test_the_predicted_peak_is_within_15_percent_of_the_measured_one(shape: tuple) -> None:
     """VGG-19 at its full width, two iterations; the process itself is in both figures."""

@@ -1,17 +1,19 @@
 """Bands and tiles against the whole picture: one gradient, however it is cut."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from dream_core import native
 from dream_core.dream import Dream
 from dream_core.errors import Interrupted
-from dream_core.executors import Plan
+from dream_core.executors import REFERENCE, Executor, ExecutorTape, Plan, Way
 from dream_core.forms import Form
-from dream_core.model import Pooling
+from dream_core.model import Layer, Pooling
+from dream_core.sights import look
 from dream_core.spec import DreamSpec
 from tests.thin import random_picture, thin_network
 
@@ -20,16 +22,21 @@ FIVE = {"relu1_1": -5.0, "relu2_1": 50.0, "relu3_1": 1000.0, "relu4_1": 0.0, "re
 ONE = {"conv5_4": 1000.0}
 WHOLE = Form()
 PARTS = [Form("bands", 64, "pool2"), Form("bands", 48, "pool4"), Form("tiles", 97)]
+KERNEL = pytest.mark.skipif(not native.available(), reason=native.reason())
 SOURCE = random_picture(1, 259, 37)
 
 
 def started(
-    form: Form, dtype: torch.dtype = torch.float64, source: Tensor = SOURCE, **fields: Any
+    form: Form,
+    dtype: torch.dtype = torch.float64,
+    source: Tensor = SOURCE,
+    way: Way = REFERENCE,
+    **fields: Any,
 ) -> Dream:
     """Start a dream that looks in a form."""
     spec = DreamSpec.model_validate({"model": "vgg19", "image_size": 259, **fields})
     network = thin_network(pooling=spec.pooling, dtype=dtype)
-    plan = Plan.make(torch.device("cpu"), dtype).of_form(form)
+    plan = Plan.make(torch.device("cpu"), dtype, way).of_form(form)
     return Dream(source, spec, network=network, plan=plan)
 
 
@@ -73,6 +80,74 @@ def test_the_gradient_is_that_of_the_whole_picture(
 
     assert float((gradient - whole).norm() / whole.norm()) < LIMIT[dtype]
     assert found == pytest.approx(losses, rel=LIMIT[dtype])
+
+
+@pytest.mark.parametrize("form", PARTS, ids=str)
+@pytest.mark.parametrize(
+    ("way", "dtype"),
+    [
+        (Way("direct", "exact"), torch.float64),
+        (Way("direct", "exact"), torch.float32),
+        pytest.param(Way("winograd", "exact"), torch.float32, marks=KERNEL),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("case", ["one", "five", "normalized", "style_scale"])
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+def test_tapes_that_are_bits_lead_back_to_the_same_gradient(
+    case: str, pooling: Pooling, way: Way, dtype: torch.dtype, form: Form
+) -> None:
+    """Bands keep theirs from the way in; the reference looks at the whole picture."""
+    layers, fields = CASES[case]
+    at = elsewhere(SOURCE, dtype)
+
+    whole, losses = started(WHOLE, dtype, layers=layers, pooling=pooling, **fields).gradient(at)
+    gradient, found = started(
+        form, dtype, way=way, layers=layers, pooling=pooling, **fields
+    ).gradient(at)
+
+    assert float((gradient - whole).norm() / whole.norm()) < LIMIT[dtype]
+    assert found == pytest.approx(losses, rel=LIMIT[dtype])
+
+
+class Counted:
+    """An executor, and what it was asked for."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor, self.lean = executor, executor.lean
+        self.asked: list[set[str]] = []
+
+    def forward(
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+    ) -> tuple[dict[str, Tensor], ExecutorTape]:
+        self.asked.append(set(asked))
+        return self.executor.forward(picture, layers, asked)
+
+
+@pytest.mark.parametrize(
+    ("way", "layers", "again"),
+    [
+        (Way("direct", "exact"), {"relu5_1"}, None),
+        (Way("direct", "exact"), {"relu1_2", "relu5_1"}, {"relu1_2"}),
+        (REFERENCE, {"relu1_2", "relu5_1"}, {"relu1_2", "pool2"}),
+    ],
+    ids=str,
+)
+def test_bands_go_in_once_where_their_tapes_are_bits(
+    way: Way, layers: set[str], again: set[str] | None
+) -> None:
+    """Again only as deep as features are asked there; where tapes are features, all of it."""
+    network = thin_network().run_by(way)
+    network.executor = counted = Counted(network.executor)
+    sight = look(network, SOURCE, layers, Form("bands", 64, "pool2"), lambda: None)
+    bands = 5  # of 259 rows
+
+    sight.gather([(layer, torch.sum) for layer in sorted(layers)])
+    sight.pull_back([(layer, torch.ones_like) for layer in sorted(layers)])
+
+    shallow = (layers - {"relu5_1"}) | {"pool2"}
+    repeated = [again] * bands if again else []
+    assert counted.asked == [shallow] * bands + [{"relu5_1"}] + repeated
 
 
 def test_tiles_are_cut_on_both_sides() -> None:

@@ -1,0 +1,133 @@
+"""How much memory a way in and back takes that keeps bits only: `executors.direct`. No torch.
+
+It is followed chain by chain: what a chain reads, what it gives and what it works in are there at
+once; behind it stay bits. Counted in bytes.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from dream_core.forms.chain import Chain, chains, halves
+from dream_core.forms.storage import FULL, Storage
+from dream_core.model import PICTURE, Layer
+
+BITS = 8  # in a byte
+MASK = 1  # bytes of a value while its bit is made or read: a truth, and once more as it is packed
+INDEX = 8  # bytes of a place in a pool of the reference's
+
+
+class LeanRun:
+    """One way in and back: its tape, and its peak."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        values: Mapping[str, int],
+        asked: Collection[str],
+        storage: Storage,
+    ) -> None:
+        """Go both ways.
+
+        Args:
+            layers: in the order they run.
+            values: how many each of them makes, and how many PICTURE has.
+            asked: layers whose features are seen and pulled at.
+            storage: how values lie in memory.
+        """
+        self.tape = self.peak = 0
+        self._values = values
+        self._asked = asked
+        self._storage = storage
+        planned = list(chains(layers, asked))
+        self._go_in(planned)
+        self._go_back(planned)
+
+    def _rise_to(self, held: int) -> None:
+        self.peak = max(self.peak, held)
+
+    def _go_in(self, planned: Sequence[Chain]) -> None:
+        values, forth = self._values, self._storage.forth
+        last_reader = {name: chain.name for chain in planned for name in chain.inputs}
+        shown = 0  # features that are asked
+        held = {PICTURE: FULL * values[PICTURE]}
+        for chain in planned:
+            made = forth * values[chain.name]
+            self.tape += self._kept(chain)
+            self._rise_to(shown + sum(held.values()) + made + self.tape + self._working_in(chain))
+            held[chain.name] = made
+            if chain.name in self._asked:
+                shown += FULL * values[chain.name]
+                held[chain.name] = 0 if forth == FULL else made
+            for name in set(chain.inputs):
+                if last_reader[name] == chain.name:
+                    del held[name]
+        self._rise_to(shown + self.tape)
+
+    def _go_back(self, planned: Sequence[Chain]) -> None:
+        values, back = self._values, self._storage.back
+        pulls = sum(FULL * values[name] for name in self._asked)
+        widest = max((FULL * values[name] for name in self._asked), default=0)
+        self._rise_to(self.tape + pulls + widest)  # in place of features, one after the other
+        arrived: dict[str, int] = {}
+        tape = self.tape
+        for chain in reversed(planned):
+            came = arrived.pop(chain.name, 0)
+            if chain.name in self._asked:
+                own = FULL * values[chain.name]
+                self._rise_to(tape + pulls + sum(arrived.values()) + came + (own if came else 0))
+                came, pulls = own, pulls - own
+            given = sum(back * values[name] for name in chain.inputs)
+            now = tape + pulls + sum(arrived.values()) + came
+            self._rise_to(now + self._working_back(chain, given))
+            for name in chain.inputs:
+                arrived[name] = back * values[name]
+            tape -= self._kept(chain)
+        # In planes, and scaled as the picture was.
+        self._rise_to(sum(arrived.values()) + 2 * FULL * values[PICTURE])
+
+    def _kept(self, chain: Chain) -> int:
+        """Return what a chain leaves for the way back."""
+        layer, values = chain.first, self._values
+        if layer.kind == "convolution":
+            max_pool = chain.pool and chain.pool.kind == "max_pool"
+            return values[layer.name] // BITS if chain.rectified or max_pool else 0
+        read = sum(values[name] for name in layer.inputs)
+        if layer.kind == "relu" or (layer.kind == "max_pool" and halves(layer)):
+            return read // BITS
+        if layer.kind == "max_pool":
+            return FULL * read + (FULL + INDEX) * values[layer.name]
+        return 3 * FULL * read if layer.kind == "local_response_norm" else 0
+
+    def _working_in(self, chain: Chain) -> int:
+        """Return what a chain takes beside what it reads and makes."""
+        layer, values, forth = chain.first, self._values, self._storage.forth
+        read = sum(values[name] for name in layer.inputs)
+        if layer.kind != "convolution":
+            return 2 * MASK * read if self._kept(chain) else 0
+        shorter = PICTURE in layer.inputs and forth != FULL
+        copied = forth * read if shorter else 0
+        if self._storage.kernel_forth and _is_3_by_3(layer):
+            return copied
+        full = values[layer.name]
+        return copied + (2 * MASK + (forth if chain.pool else 0)) * full
+
+    def _working_back(self, chain: Chain, given: int) -> int:
+        """Return what a chain takes beside the gradient that it is given, until it gives its own.
+
+        The gradient at what it reads is in it.
+        """
+        layer, values, back = chain.first, self._values, self._storage.back
+        full = values[layer.name] if layer.kind == "convolution" else 0
+        if not full:
+            read = sum(values[name] for name in layer.inputs)
+            return given + (MASK * read if self._kept(chain) else 0)
+        copied = back * values[chain.name] if chain.name in self._asked and back != FULL else 0
+        if (self._storage.kernel_back and _is_3_by_3(layer)) or not self._kept(chain):
+            return copied + given
+        masked = back * full
+        return copied + max(masked + MASK * full, masked + given)
+
+
+def _is_3_by_3(layer: Layer) -> bool:
+    """Whether the native kernel has a form for a convolution."""
+    shape = (layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups)
+    return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1)
