@@ -83,7 +83,7 @@ def pool(features: Tensor, *, rounds_up: bool, rectified: bool) -> tuple[Tensor,
     for few in _few(rows, length):
         here = truths[: few.stop - few.start]
         floor = MINUS_INFINITY[features.dtype] if rectified else None
-        _choose(windows[few], rows[few], here[:, :length].unflatten(1, (4, -1)), floor)
+        _choose(windows[few], rows[few], here[:, :length].view(len(here), 4, -1), floor)
         _fold(here, words[few])
     if not rectified:
         rows.copy_(_ordered(rows))
@@ -103,7 +103,7 @@ def unpool(gradient: Tensor, words: Tensor, height: int, width: int) -> Tensor:
     truths = _scratch(rows, length)
     for few in _few(rows, length):
         here = _unfold(words[few], truths[: few.stop - few.start])
-        _send_back(rows[few], here[:, :length].unflatten(1, (4, -1)), windows[few])
+        _send_back(rows[few], here[:, :length].view(len(here), 4, -1), windows[few])
     return found[:, :, :height, :width].contiguous(memory_format=torch.channels_last)
 
 
@@ -175,7 +175,9 @@ def _few(rows: Tensor, values: int) -> Iterator[slice]:
 def _scratch(rows: Tensor, values: int) -> Tensor:
     """Return room for the truths of a few rows, so many each, filled up to words."""
     most = next(_few(rows, values))
-    return rows.new_zeros(most.stop, -(-values // WORD) * WORD)
+    room = rows.new_empty(most.stop, -(-values // WORD) * WORD)
+    room[:, values:] = 0
+    return room
 
 
 def _words(rows: Tensor, values: int) -> Tensor:
@@ -202,14 +204,14 @@ def _ordered(whole: Tensor) -> Tensor:
 
 def _windows(positions: Tensor, *, rounds_up: bool) -> Tensor:
     """Return (H, W, C) as (h, 2, w, 2, C): row and column inside each 2 × 2 window."""
-    height, width, _ = positions.shape
+    height, width, channels = positions.shape
     if rounds_up and (height % 2 or width % 2):
         # What hangs over the edge is below all.
         below = torch.iinfo(positions.dtype).min
         positions = functional.pad(positions, (0, 0, 0, width % 2, 0, height % 2), value=below)
         height, width = positions.shape[:2]
     height, width = height // 2, width // 2
-    return positions[: 2 * height, : 2 * width].unflatten(1, (width, 2)).unflatten(0, (height, 2))
+    return positions[: 2 * height, : 2 * width].view(height, 2, width, 2, channels)
 
 
 def _empty(like: Tensor, height: int, width: int) -> Tensor:
