@@ -25,6 +25,7 @@ import torch
 
 from benchmarks.line import line, run, say, tell
 from dream_core.catalogue import Catalogue
+from dream_core.executors.memory import free_bytes
 from dream_core.executors.probe import Probe
 from dream_core.picture.read import read
 from dream_core.spec import DreamSpec
@@ -116,7 +117,15 @@ class Room:
         self.picture = read(ROOT / "examples" / "cat.png")
         self._scripts = Scripts(client)
         told = rates(probe, device)
-        self._worker = Presence(host="here", slot=0, pid=1, state="idle", device="cpu", rates=told)
+        self._worker = Presence(
+            host="here",
+            slot=0,
+            pid=1,
+            state="idle",
+            device="cpu",
+            rates=told,
+            memory_bytes=free_bytes("cpu"),
+        )
         prepare = Preparer(store, Networks(device), probe)
         self._dreamer = Dreamer(prepare, "cpu", Event())
 

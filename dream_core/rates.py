@@ -51,7 +51,9 @@ def _rates(network: Network, way: Way) -> Costs:
         stepped = time.perf_counter()
         encode_png(np.asarray(picture))
         ended = time.perf_counter()
-        looks.append((Costs.of(network.model, spec, size, plan.form), stepped - start))
+        looks.append(
+            (Costs.of(network.model, spec, size, plan.form, storage=plan.storage), stepped - start)
+        )
         if ended - began > LONGEST_S:
             break
     return replace(fit(looks), saved=(ended - stepped) / (height * width))

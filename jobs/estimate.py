@@ -12,6 +12,7 @@ from dream_core.costs import Costs
 from dream_core.forms.choice import USED_OF_FREE, check_fits, choose
 from dream_core.forms.form import WHOLE
 from dream_core.forms.memory import predicted_bytes
+from dream_core.forms.storage import REFERENCE
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
 from jobs.disk import Footprint, largest_png
@@ -103,14 +104,17 @@ class Estimate(BaseModel):
             MemoryExceeded: it fits into no worker that is up.
         """
         size, free, form = spec.working_size(*picture), memory_of(workers), WHOLE
+        devices = {worker.device for worker in workers if worker.device}
+        rates = rates_of(workers, spec.precision)
+        storage = rates.storage if rates else REFERENCE
         if free is not None:
             check_fits(model, spec, picture, free, "this server")
-            form = choose(model, spec, size, USED_OF_FREE * free) or WHOLE
-        devices = {worker.device for worker in workers if worker.device}
+            room, on_cpu = USED_OF_FREE * free, devices == {"cpu"}
+            form = choose(model, spec, size, room, storage, thrifty=on_cpu) or WHOLE
         source_bytes = largest_png(*picture, 4)
         takes = Footprint.of(spec.model_dump(mode="json"), *picture, source_bytes=source_bytes)
-        costs = Costs.of(model, spec, size, form, frames=takes.frames)
-        pace = Pace.of(known.samples, spec, costs, devices, rates_of(workers, spec.precision))
+        costs = Costs.of(model, spec, size, form, frames=takes.frames, storage=storage)
+        pace = Pace.of(known.samples, spec, costs, devices, rates)
         return cls(
             width=size[1],
             height=size[0],
@@ -120,6 +124,6 @@ class Estimate(BaseModel):
             median_error=pace.median_error,
             basis=pace.basis,
             wait_s=known.wait_s(queue, workers),
-            memory_bytes=predicted_bytes(model, spec, size, form),
+            memory_bytes=predicted_bytes(model, spec, size, form, storage),
             disk_bytes=takes.bytes,
         )

@@ -10,6 +10,7 @@ import redis
 from pydantic import BaseModel, ConfigDict
 
 from dream_core.costs import Costs
+from dream_core.forms.storage import Storage
 from jobs.errors import UnknownVersion
 from jobs.record import VERSION
 from jobs.scripts import Scripts, translated
@@ -43,6 +44,7 @@ class Rates(BaseModel):
     executor: str
     precision: str
     threads: int
+    storage: Storage  # what it keeps in memory
     costs: Costs
 
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from dream_core.executors.building import storage
 from dream_core.executors.probe import Probe
 from jobs.presence import Rates
 
@@ -13,6 +14,7 @@ def rates(probe: Probe, device: torch.device) -> dict[str, Rates]:
             executor=way.executor,
             precision=way.precision,
             threads=torch.get_num_threads(),
+            storage=storage(way, str(device)),
             costs=costs,
         )
         for asked, (way, costs) in probe.rates(device).items()

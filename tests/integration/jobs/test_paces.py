@@ -9,6 +9,7 @@ import redis
 
 from dream_core.catalogue import Catalogue
 from dream_core.costs import TYPICAL, Costs
+from dream_core.forms.storage import REFERENCE
 from dream_core.spec import DreamSpec
 from jobs.claim import Claim
 from jobs.estimate import Estimate, Known
@@ -156,7 +157,7 @@ def test_a_worker_that_has_measured_tells_the_time_of_the_first_dream(
     ledger: Ledger, client: redis.Redis
 ) -> None:
     """Through its presence: nobody else has seen its machine."""
-    told = Rates(executor="direct", precision="exact", threads=2, costs=TYPICAL)
+    told = Rates(executor="direct", precision="exact", threads=2, storage=REFERENCE, costs=TYPICAL)
     here = Presence(host="h", slot=0, pid=1, device="cpu", rates={"auto": told})
     announce(Scripts(client), here)
 

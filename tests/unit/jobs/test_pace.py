@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from dream_core.costs import TYPICAL, Costs
+from dream_core.forms.storage import REFERENCE
 from dream_core.spec import DreamSpec
 from jobs.pace import LAST, Pace, Sample, whole
 from jobs.presence import Rates
 
 WORK = Costs(multiply_adds=1e11, elements=1e7, weights=1e7, asked=1e6)
-FAST_MACHINE = Rates(executor="direct", precision="exact", threads=2, costs=TYPICAL)
+FAST_MACHINE = Rates(
+    executor="direct", precision="exact", threads=2, storage=REFERENCE, costs=TYPICAL
+)
 MEASURED = WORK.seconds(TYPICAL)
 
 
