@@ -95,7 +95,7 @@ class Sources:
         following = self._following()
         with self._lock:
             kept = {job_id: self._foreseen.get(job_id) or Future() for job_id in following}
-            new = {job_id: kept[job_id] for job_id in kept.keys() - self._foreseen.keys()}
+            new = {id_: future for id_, future in kept.items() if id_ not in self._foreseen}
             self._foreseen = kept
         for job_id, future in new.items():
             if future.set_running_or_notify_cancel():
