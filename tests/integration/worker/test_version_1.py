@@ -34,6 +34,8 @@ QUEUE = "dreams.interactive"
 def disk(store: Store) -> Store:
     """A data folder that version 1 has left."""
     shutil.copytree(WRITTEN / "dreams", store.root)
+    for path in store.root.rglob("*"):
+        path.touch()  # a clone may be hours old, and what lies there so long is looked at again
     return store
 
 
