@@ -52,9 +52,8 @@ def packs(layer: Layer, features: Tensor) -> bool:
     """Whether there is such a form for a layer, here and for such numbers."""
     if layer.groups != 1 or features.device.type != "cpu" or features.dtype != torch.bfloat16:
         return False
-    if not torch.backends.mkldnn.is_available():
-        return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)  # built with oneDNN
+    return bool(supported and supported())
 
 
 def turns(layer: Layer) -> bool:

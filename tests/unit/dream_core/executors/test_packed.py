@@ -10,7 +10,7 @@ from dream_core.executors.packed import Packed, packs, turns
 from dream_core.model import PICTURE, Layer
 
 # In float32, which oneDNN lays out on every CPU: sums are added up in another order.
-CLOSE = {"rtol": 1e-5, "atol": 1e-4}
+RTOL, ATOL = 1e-5, 1e-4
 KINDS = [
     {"kernel": (3, 3), "padding": (1, 1)},
     {"kernel": (1, 7), "padding": (0, 3)},
@@ -45,7 +45,7 @@ def test_a_layout_convolves_as_the_weights_do_at_any_size(
     here = Packed.forth(layer, weight, features.shape).convolve(features, bias)
     elsewhere = Packed.forth(layer, weight, (1, 16, 64, 80)).convolve(features, bias)
 
-    assert_close(here, expected, **CLOSE)
+    assert_close(here, expected, rtol=RTOL, atol=ATOL)
     assert torch.equal(here, elsewhere)
     assert here.is_contiguous(memory_format=torch.channels_last)
 
@@ -62,7 +62,7 @@ def test_turned_round_weights_lead_back(kind: dict[str, Any]) -> None:
     found = Packed.back(layer, weight, gradient.shape).convolve(gradient, None)
 
     assert turns(layer)
-    assert_close(found, expected, **CLOSE)
+    assert_close(found, expected, rtol=RTOL, atol=ATOL)
 
 
 def test_other_layers_are_left_to_torch() -> None:
