@@ -194,8 +194,8 @@ class Dreamer:
                 # A state promises every frame before it.
                 if told and checkpoints.due and (told := line.drain()):
                     checkpoints.save()
-                if counted_from == first:  # it also made what the others find made
-                    started, counted_from = now, step.iteration
+                if counted_from == first:  # it also made what the others find made, and a state
+                    started, counted_from = self._clock(), step.iteration
             told = line.drain()
         if told:
             checkpoints.save()
