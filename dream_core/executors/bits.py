@@ -11,7 +11,6 @@ zero.
 """
 
 from collections.abc import Iterator
-from functools import cache
 from math import inf
 
 import torch
@@ -123,7 +122,7 @@ def _choose(windows: Tensor, pooled: Tensor, places: Tensor, floor: int | None) 
     torch.maximum(upper, lower, out=pooled)
     places[:, 2].copy_(upper).ne_(pooled)
     if floor is None:
-        places[:, 3] = 1
+        places[:, 3].fill_(1)  # an assignment would bring a GPU the number
     else:
         torch.clamp_max(torch.threshold_(pooled, floor, 0), 1, out=places[:, 3])
 
@@ -159,7 +158,6 @@ def _unfold(words: Tensor, truths: Tensor) -> Tensor:
     return truths
 
 
-@cache
 def _powers(kind: torch.dtype, device: torch.device) -> Tensor:
     """Return one bit of a word each, (16, 1); the last is the sign of an int16."""
     return (1 << torch.arange(WORD, device=device)).to(kind).view(WORD, 1)
@@ -176,7 +174,7 @@ def _scratch(rows: Tensor, values: int) -> Tensor:
     """Return room for the truths of a few rows, so many each, filled up to words."""
     most = next(_few(rows, values))
     room = rows.new_empty(most.stop, -(-values // WORD) * WORD)
-    room[:, values:] = 0
+    room[:, values:].zero_()
     return room
 
 
