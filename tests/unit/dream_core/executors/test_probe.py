@@ -1,15 +1,16 @@
 import json
 import threading
 from collections.abc import Sequence
+from mmap import mmap
 from pathlib import Path
 
 import pytest
 import torch
 
 from dream_core.costs import Costs
-from dream_core.executors import REFERENCE, Paces, Probe, Way
+from dream_core.executors import REFERENCE, Paces, Probe, Way, rooms
 from dream_core.executors.building import ways_here
-from dream_core.executors.probe import HERE, machine, measure
+from dream_core.executors.probe import HERE, _look, machine, measure
 
 CPU = torch.device("cpu")
 WAYS = ways_here(CPU)
@@ -204,3 +205,23 @@ def test_a_reference_by_name_has_no_rates(clock: Clock) -> None:
 
     assert Probe(executor="autograd", measure=clock, measure_rates=rates).rates(CPU) == {}
     assert clock.asked == rates.asked == []
+
+
+@pytest.mark.skipif("winograd" not in {way.executor for way in WAYS}, reason="no native kernel")
+def test_a_way_is_measured_in_rooms_that_are_there_already(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a dream has them from its second step on; fresh pages cost the kernel half its lead."""
+    made: list[int] = []
+
+    def mapped(fileno: int, size: int) -> mmap:
+        made.append(size)
+        return mmap(fileno, size)
+
+    monkeypatch.setattr(rooms, "mmap", mapped)
+    look = _look(Way("winograd", "exact"), CPU)
+    look()
+    first = len(made)
+    look()
+
+    assert len(made) == first > 0
