@@ -177,13 +177,13 @@ def _speed(lines: Sequence[Line]) -> str:
         lambda line: f"{_rounded(line['value'])} s ({line['ratio']:.1f} ×)",
     )
     ways = [f"{name}: {_found(lines, name)}" for name in PRECISIONS if _found(lines, name)]
-    return f"{table}\nRun as: {'; '.join(ways)}.\n"
+    return f"{table}\nRun as {'; '.join(ways)}; whole or in bands, as each line says.\n"
 
 
 def _found(lines: Iterable[Line], precision: str) -> str:
-    """Return the ways and forms that a precision was run in."""
+    """Return the ways that a precision was run in; each line says in which form."""
     own = [line for line in lines if line["precision"] == precision]
-    return " or ".join(dict.fromkeys(f"`{line['way']}` {line['form']}" for line in own))
+    return " or ".join(dict.fromkeys(f"`{line['way']}`" for line in own))
 
 
 def _memory(lines: Sequence[Line]) -> str:

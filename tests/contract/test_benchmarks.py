@@ -117,7 +117,7 @@ def test_a_run_writes_lines_plot_and_page(tmp_path: Path) -> None:
     (line,) = map(json.loads, told.splitlines())
     assert page.read(tmp_path / page.LINES) == [line]
     assert line["value"] > 0
-    assert line["ratio"] == pytest.approx(line["baseline"] / line["value"], rel=0.9)
+    assert 0 < line["ratios"][0] <= line["ratio"] <= line["ratios"][1]
     assert line["peak_memory_bytes"] > 50e6
     assert set(line["versions"]) == {"torch", "python", "torch_inception"}
     assert (line["device"], line["threads"] > 0, bool(line["commit"])) == ("cpu", True, True)
