@@ -13,11 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from statistics import median
 
 import torch
 
-from benchmarks.line import line, run, say, tell
+from benchmarks.line import in_turn, line, run, say, tell
 from benchmarks.peak import memory_peak
 from benchmarks.plain import DOSE, plain_step, random_source, random_weights
 from dream_core.architectures import BUILT_IN
@@ -99,19 +98,14 @@ def _peak(device: torch.device) -> int:
 def _tell(asked: argparse.Namespace, name: str, seconds: dict[str, list[float]]) -> None:
     """Print the line of a precision."""
     device = resolve_device(asked.device)
-    ratios = [base / ours for base, ours in zip(seconds[PLAIN], seconds[name], strict=True)]
     peaks = [_peak_elsewhere(each) for each in (name, PLAIN)]
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     height, width = asked.size
     tell(
         line(
             f"{asked.iterations} iterations {' '.join(asked.layers)} {width}x{height} {name}",
-            value=round(median(seconds[name]), 4),
+            **in_turn(seconds[name], seconds[PLAIN]),
             unit="s",
-            baseline=round(median(seconds[PLAIN]), 4),
-            ratio=round(median(ratios), 3),
-            ratios=[round(min(ratios), 3), round(max(ratios), 3)],
-            rounds=asked.rounds,
             peak_memory_bytes=peaks[0],
             baseline_peak_memory_bytes=peaks[1],
             device=str(device),

@@ -4,8 +4,9 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from dream_core.version import version
@@ -40,6 +41,18 @@ def line(name: str, **figures: Any) -> Line:
         "commit": commit(),
     }
     return {"name": name, **where, **figures}
+
+
+def in_turn(seconds: Sequence[float], baseline: Sequence[float]) -> Line:
+    """Return the figures of two that took turns: medians, and the ratio of each turn's seconds."""
+    ratios = [base / ours for base, ours in zip(baseline, seconds, strict=True)]
+    return {
+        "value": round(median(seconds), 4),
+        "baseline": round(median(baseline), 4),
+        "ratio": round(median(ratios), 3),
+        "ratios": [round(min(ratios), 3), round(max(ratios), 3)],
+        "rounds": len(ratios),
+    }
 
 
 def tell(told: Line) -> None:

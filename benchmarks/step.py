@@ -16,9 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from statistics import median
 
-from benchmarks.line import Line, line, run, say, tell
+from benchmarks.line import Line, in_turn, line, run, say, tell
 from benchmarks.peak import STATUS, memory_peak
 from benchmarks.plain import DOSE, plain_step, random_source, random_weights
 from dream_core.architectures import BUILT_IN
@@ -110,15 +109,10 @@ def _told(
 ) -> Line:
     """Return the line of one that took part."""
     height, width = asked.size
-    ratios = [base / ours for base, ours in zip(seconds[PLAIN], seconds[name], strict=True)]
     return line(
         f"step {' '.join(asked.layers)} {width}x{height} {name}",
-        value=round(median(seconds[name]), 4),
+        **in_turn(seconds[name], seconds[PLAIN]),
         unit="s/iteration",
-        baseline=round(median(seconds[PLAIN]), 4),
-        ratio=round(median(ratios), 3),
-        ratios=[round(min(ratios), 3), round(max(ratios), 3)],
-        rounds=asked.rounds,
         peak_memory_bytes=peaks[name],
         baseline_peak_memory_bytes=peaks[PLAIN],
         layers=asked.layers,
