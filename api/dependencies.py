@@ -24,7 +24,7 @@ from dream_core.picture import Picture, read
 from dream_core.spec import DreamSpec
 from jobs.errors import UnknownFrame
 from jobs.ledger import Ledger
-from jobs.presence import memory_of
+from jobs.presence import memory_of, storage_of
 from jobs.record import Job
 from jobs.settings import Settings
 
@@ -137,9 +137,12 @@ async def _picture(
         picture = await run_in_threadpool(read, data)
         model, size = catalogue[spec.model], (picture.height, picture.width)
         spec.check_picture(*size, model)
-        free = memory_of(await run_in_threadpool(room.ledger.workers))
-        if free is not None:
-            await run_in_threadpool(check_fits, model, spec, size, free, "this server")
+        workers = await run_in_threadpool(room.ledger.workers)
+        if (free := memory_of(workers)) is not None:
+            stored = storage_of(workers, spec.precision)
+            await run_in_threadpool(
+                check_fits, model, spec, size, free, "this server", storage=stored
+            )
         yield picture
 
 

@@ -12,12 +12,11 @@ from dream_core.costs import Costs
 from dream_core.forms.choice import USED_OF_FREE, check_fits, choose
 from dream_core.forms.form import WHOLE
 from dream_core.forms.memory import predicted_bytes
-from dream_core.forms.storage import REFERENCE
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
 from jobs.disk import Footprint, largest_png
 from jobs.pace import Pace, Sample
-from jobs.presence import Presence, memory_of, rates_of
+from jobs.presence import Presence, memory_of, rates_of, storage_of
 from jobs.record import Progress, QueueName
 
 
@@ -106,9 +105,9 @@ class Estimate(BaseModel):
         size, free, form = spec.working_size(*picture), memory_of(workers), WHOLE
         devices = {worker.device for worker in workers if worker.device}
         rates = rates_of(workers, spec.precision)
-        storage = rates.storage if rates else REFERENCE
+        storage = storage_of(workers, spec.precision)
         if free is not None:
-            check_fits(model, spec, picture, free, "this server")
+            check_fits(model, spec, picture, free, "this server", storage=storage)
             room, on_cpu = USED_OF_FREE * free, devices == {"cpu"}
             form = choose(model, spec, size, room, storage, thrifty=on_cpu) or WHOLE
         source_bytes = largest_png(*picture, 4)

@@ -10,7 +10,7 @@ import redis
 from pydantic import BaseModel, ConfigDict
 
 from dream_core.costs import Costs
-from dream_core.forms.storage import Storage
+from dream_core.forms.storage import REFERENCE, Storage
 from jobs.errors import UnknownVersion
 from jobs.record import VERSION
 from jobs.scripts import Scripts, translated
@@ -84,6 +84,12 @@ def memory_of(workers: Sequence[Presence]) -> int | None:
 def rates_of(workers: Sequence[Presence], precision: str) -> Rates | None:
     """Return how fast a worker is in a precision; None where none has told."""
     return next((each.rates[precision] for each in workers if precision in each.rates), None)
+
+
+def storage_of(workers: Sequence[Presence], precision: str) -> Storage:
+    """Return what a dream keeps in memory here; untold, the reference's, which is most."""
+    rates = rates_of(workers, precision)
+    return rates.storage if rates else REFERENCE
 
 
 def announce(scripts: Scripts, presence: Presence) -> None:

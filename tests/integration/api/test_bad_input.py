@@ -11,8 +11,10 @@ from httpx2 import Response
 
 from api.app import create_app
 from dream_core.catalogue import Catalogue
+from dream_core.costs import Costs
+from dream_core.forms.storage import Storage
 from jobs.ledger import Ledger
-from jobs.presence import Presence, announce
+from jobs.presence import Presence, Rates, announce
 from jobs.scripts import Scripts
 from jobs.settings import Settings
 
@@ -228,6 +230,20 @@ def test_what_fits_into_no_workers_memory_is_refused_before_it_is_queued(
     assert fault["field"] == "image_size"
     assert ledger.newest(10) == ([], None)
     assert post(image_size=fault["allowed"][0]).status_code == 202
+
+
+def test_what_fits_is_reckoned_as_the_workers_would_run_it(post: Post, client: redis.Redis) -> None:
+    """The reference keeps most of all ways; who keeps bits in its place takes larger pictures."""
+    lean = Storage(lean=True, forth=2, back=2, kernel_forth=True, kernel_back=True)
+    rates = Rates(executor="winograd", precision="fast", threads=2, storage=lean, costs=Costs())
+    small = Presence(host="here", slot=0, pid=1, memory_bytes=200_000_000)
+    held = {"image_size": "768", "content_layers": "relu4_2"}
+
+    announce(Scripts(client), small)
+    assert problem(post(**held)) == (422, "memory-exceeded")
+    announce(Scripts(client), small.model_copy(update={"rates": {"fast": rates}}))
+    assert post(**held, precision="fast").status_code == 202
+    assert problem(post(**held, precision="exact")) == (422, "memory-exceeded")
 
 
 def test_a_worker_that_has_yet_to_tell_its_memory_refuses_nothing(
