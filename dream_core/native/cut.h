@@ -42,6 +42,7 @@ static int64_t scratch_bytes(const Call& call) {
   return (cut.shared_floats + call.threads * cut.own_floats) * int64_t(sizeof(float));
 }
 
+template <bool AHEAD>
 static void multiply_and_finish(const Call& call, const Cut& cut, int64_t first, int64_t count,
                                 const float* tiles, int64_t panel, const float* filters,
                                 float* sums) {
@@ -49,9 +50,10 @@ static void multiply_and_finish(const Call& call, const Cut& cut, int64_t first,
   const int64_t floats = floats_of(cut.depth);
   for (int64_t point = 0; point < POINTS; point++)
     for (int64_t p = 0; p < panels; p++)
-      multiply(tiles + point * cut.plane, stride_of(cut.depth),
-               filters + p * cut.panel_floats + point * panel_plane(cut.depth),
-               sums + point * cut.sums_plane + p * COLUMNS, columns, round_up(count, ROWS), floats);
+      multiply<AHEAD>(tiles + point * cut.plane, stride_of(cut.depth),
+                      filters + p * cut.panel_floats + point * panel_plane(cut.depth),
+                      sums + point * cut.sums_plane + p * COLUMNS, columns, round_up(count, ROWS),
+                      floats);
   transform_output(call, first, count, panel * COLUMNS, columns, sums, cut.sums_plane);
 }
 
@@ -70,8 +72,8 @@ static void take_chunks(Job& job, int64_t slot) {
     const int64_t count = std::min(cut.chunk, cut.tiles - first);
     transform_input(call, first, count, tiles, cut.plane);
     for (int64_t panel = 0; panel < cut.panels; panel += cut.group)
-      multiply_and_finish(call, cut, first, count, tiles, panel,
-                          job.shared + panel * cut.panel_floats, sums);
+      multiply_and_finish<false>(call, cut, first, count, tiles, panel,
+                                 job.shared + panel * cut.panel_floats, sums);
   }
 }
 
@@ -89,7 +91,7 @@ static void take_panels(Job& job, int64_t slot) {
   float* sums = filters + cut.panel_floats;
   for (int64_t panel; (panel = job.next++) < cut.panels;) {
     transform_filters(call, panel * COLUMNS, filters);
-    multiply_and_finish(call, cut, job.first, job.count, job.shared, panel, filters, sums);
+    multiply_and_finish<true>(call, cut, job.first, job.count, job.shared, panel, filters, sums);
   }
 }
 

@@ -52,27 +52,35 @@ INLINE void put_filter(float* at, int64_t channel, V x) {
 }
 
 // sums[rows][COLUMNS] = tiles[rows][floats] · panel[floats][COLUMNS], ROWS at a time in registers.
+// Rows that no core's own cache holds are fetched a step ahead: they are more than a CPU foresees.
+template <bool AHEAD>
 static void multiply(const float* tiles, int64_t stride, const float* panel, float* sums,
                      int64_t sums_stride, int64_t rows, int64_t floats) {
+  const int64_t step = AHEAD ? CACHE_LINE : floats;
   for (int64_t row = 0; row < rows; row += ROWS) {
     const float* at = tiles + row * stride;
     const float* from = panel;
     V sum[ROWS][VECTORS] = {};
-    for (int64_t k = 0; k < floats; k++, from += COLUMNS) {
-      V right[VECTORS];
-#pragma GCC unroll 2
-      for (int v = 0; v < VECTORS; v++) right[v] = load(from + v * LANES);
+    for (int64_t line = 0; line < floats; line += step) {
 #pragma GCC unroll 12
-      for (int i = 0; i < ROWS; i++) {
-        const float left = at[i * stride + k];
+      for (int i = 0; i < ROWS && AHEAD; i++)
+        __builtin_prefetch(at + (ROWS + i) * stride + line);
+      for (int64_t k = line; k < std::min(line + step, floats); k++, from += COLUMNS) {
+        V right[VECTORS];
 #pragma GCC unroll 2
-        for (int v = 0; v < VECTORS; v++) {
+        for (int v = 0; v < VECTORS; v++) right[v] = load(from + v * LANES);
+#pragma GCC unroll 12
+        for (int i = 0; i < ROWS; i++) {
+          const float left = at[i * stride + k];
+#pragma GCC unroll 2
+          for (int v = 0; v < VECTORS; v++) {
 #if LEVEL == 4
-          sum[i][v] = V(_mm512_dpbf16_ps(__m512(sum[i][v]), __m512bh(_mm512_set1_ps(left)),
-                                         __m512bh(right[v])));
+            sum[i][v] = V(_mm512_dpbf16_ps(__m512(sum[i][v]), __m512bh(_mm512_set1_ps(left)),
+                                           __m512bh(right[v])));
 #else
-          sum[i][v] += left * right[v];
+            sum[i][v] += left * right[v];
 #endif
+          }
         }
       }
     }
@@ -174,6 +182,17 @@ static void transform_filters(const Call& call, int64_t column, float* panel) {
 
 // ---- sums → output
 
+// Fetch what the tile to the right of that at (y, x) writes, if none is pooled: a store that finds
+// its line in no cache holds up all that come after it.
+INLINE void fetch_output(const Call& call, int64_t y, int64_t x, int64_t channel) {
+  const float* to = call.output + (y * call.width + x + TILE) * call.outputs + channel;
+#pragma GCC unroll 4
+  for (int i = 0; i < TILE; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < TILE; j++)
+      __builtin_prefetch(to + (i * call.width + j) * call.outputs, 1);
+}
+
 // Finish `columns` output channels of `count` tiles from sums[POINTS][plane], rows of `columns`.
 static void transform_output(const Call call, int64_t first, int64_t count, int64_t column,
                              int64_t columns, const float* sums, int64_t plane) {
@@ -184,6 +203,7 @@ static void transform_output(const Call call, int64_t first, int64_t count, int6
     const int64_t wide = std::min<int64_t>(TILE, call.width - x);
     for (int64_t c = 0; c < columns && column + c < call.outputs; c += LANES) {
       const int64_t channel = column + c;
+      if (!call.pool || call.back) fetch_output(call, y, x, channel);
       const float* at = sums + t * columns + c;
       V lines[4][6], points[6], line[4], values[4][4];
 #pragma GCC unroll 6
