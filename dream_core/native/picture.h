@@ -1,6 +1,7 @@
 // The first layer, float32 on every path: few channels in, which lie in planes
 
 constexpr int64_t BAND = 16;  // rows that a thread takes at a time
+constexpr int64_t SOON = 512;  // floats from what is read or written to what is fetched meanwhile
 
 // Both ways a row of W positions is multiplied by a small matrix: (W, 9 · C) · (9 · C, K) forward,
 // (W, K) · (K, 9 · C) back.
@@ -30,8 +31,8 @@ static int64_t picture_scratch_bytes(const Call& call) {
 
 static void multiply_row(const Strip& strip, const Job& job, const float* left, float* sums) {
   for (int64_t column = 0; column < strip.columns; column += COLUMNS)
-    multiply(left, strip.stride, job.shared + column / COLUMNS * strip.panel_floats, sums + column,
-             strip.columns, strip.rows, strip.depth);
+    multiply<false>(left, strip.stride, job.shared + column / COLUMNS * strip.panel_floats,
+                    sums + column, strip.columns, strip.rows, strip.depth);
 }
 
 static void take_bands(Job& job, int64_t slot) {
@@ -57,6 +58,7 @@ static void take_bands(Job& job, int64_t slot) {
       multiply_row(strip, job, left, sums);
       for (int64_t x = 0; x < call.width; x++)
         for (int64_t channel = 0; channel < call.outputs; channel += LANES) {
+          __builtin_prefetch(call.output + (y * call.width + x) * call.outputs + channel + SOON, 1);
           V value = load(sums + x * strip.columns + channel);
           if (call.bias) value += load_some(call.bias + channel, lanes_at(call.outputs, channel));
           write(call, y, x, channel, value);
@@ -81,6 +83,7 @@ static void spread_row(const Call& call, const Strip& strip, const Job& job, int
   for (int64_t x = 0; x < call.width; x++)
     for (int64_t channel = 0; channel < strip.depth; channel += LANES) {
       const int64_t lanes = lanes_at(call.inputs, channel);
+      __builtin_prefetch(call.input + (y * call.width + x) * call.inputs + channel + SOON);
       const V value = lanes < LANES ? read_row<true>(call, y, x, channel, lanes)
                                     : read_row<false>(call, y, x, channel, lanes);
       store(left + x * strip.stride + channel, value);

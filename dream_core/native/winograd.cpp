@@ -232,6 +232,7 @@ namespace PATH {
 #include "bands.h"
 #else
 #include "tiles.h"
+#include "cut.h"
 #endif
 #if LEVEL < 4
 #include "picture.h"

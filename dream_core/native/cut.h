@@ -1,0 +1,115 @@
+// How the work is cut among caches and threads, and done.
+//
+// Small layers: all filters are transformed first, then each thread takes chunks of tiles. Large
+// ones: all tiles in hand are transformed first, then each thread takes panels of output channels,
+// whose filters it transforms in its own cache.
+
+struct Cut {
+  int64_t depth, panels, tiles, panel_floats;
+  bool by_tiles;
+  int64_t chunk, group;           // tiles at a time, panels at a time
+  int64_t plane, sums_plane;      // floats of one of the POINTS
+  int64_t shared_floats, own_floats;
+};
+
+// In floats, measured layer by layer (docs/log.md): filters that a core's own cache holds beside a
+// few tiles, and those that all threads can share; in tiles and columns, what fits beside them.
+constexpr int64_t OWN_FILTERS = 400'000, SHARED_FILTERS = 3'000'000;
+constexpr int64_t FEW_TILES = 24, MORE_TILES = 96, MOST_TILES = 384, GROUP_COLUMNS = 256;
+
+static Cut cut_of(const Call& call) {
+  Cut cut;
+  cut.depth = depth_of(call.inputs);
+  cut.panels = (call.outputs + COLUMNS - 1) / COLUMNS;
+  cut.tiles = ((call.height + TILE - 1) / TILE) * ((call.width + TILE - 1) / TILE);
+  cut.panel_floats = POINTS * panel_plane(cut.depth);
+  const int64_t all = cut.panels * cut.panel_floats;
+  cut.by_tiles = all <= SHARED_FILTERS;
+  const int64_t most = all <= OWN_FILTERS ? FEW_TILES : cut.by_tiles ? MORE_TILES : MOST_TILES;
+  cut.chunk = std::min(most, round_up(cut.tiles, ROWS));
+  cut.group = cut.by_tiles ? std::min<int64_t>(cut.panels, GROUP_COLUMNS / COLUMNS) : 1;
+  cut.plane = cut.chunk * stride_of(cut.depth) + 16;
+  cut.sums_plane = cut.chunk * cut.group * COLUMNS + 16;
+  const int64_t tiles = POINTS * cut.plane, sums = POINTS * cut.sums_plane;
+  const int64_t filters = cut.by_tiles ? all : cut.panel_floats;
+  cut.shared_floats = round_up(cut.by_tiles ? filters : tiles, 1024) + 16;
+  cut.own_floats = round_up((cut.by_tiles ? tiles : filters) + sums, 1024) + 16;
+  return cut;
+}
+
+static int64_t scratch_bytes(const Call& call) {
+  const Cut cut = cut_of(call);
+  return (cut.shared_floats + call.threads * cut.own_floats) * int64_t(sizeof(float));
+}
+
+template <bool AHEAD>
+static void multiply_and_finish(const Call& call, const Cut& cut, int64_t first, int64_t count,
+                                const float* tiles, int64_t panel, const float* filters,
+                                float* sums) {
+  const int64_t panels = std::min(cut.group, cut.panels - panel), columns = panels * COLUMNS;
+  const int64_t floats = floats_of(cut.depth);
+  for (int64_t point = 0; point < POINTS; point++)
+    for (int64_t p = 0; p < panels; p++)
+      multiply<AHEAD>(tiles + point * cut.plane, stride_of(cut.depth),
+                      filters + p * cut.panel_floats + point * panel_plane(cut.depth),
+                      sums + point * cut.sums_plane + p * COLUMNS, columns, round_up(count, ROWS),
+                      floats);
+  transform_output(call, first, count, panel * COLUMNS, columns, sums, cut.sums_plane);
+}
+
+static void take_filters(Job& job, int64_t) {
+  const Cut cut = cut_of(*job.call);
+  for (int64_t panel; (panel = job.next++) < cut.panels;)
+    transform_filters(*job.call, panel * COLUMNS, job.shared + panel * cut.panel_floats);
+}
+
+static void take_chunks(Job& job, int64_t slot) {
+  const Call& call = *job.call;
+  const Cut cut = cut_of(call);
+  float* tiles = job.own + slot * job.own_floats;
+  float* sums = tiles + POINTS * cut.plane;
+  for (int64_t first; (first = job.next++ * cut.chunk) < cut.tiles;) {
+    const int64_t count = std::min(cut.chunk, cut.tiles - first);
+    transform_input(call, first, count, tiles, cut.plane);
+    for (int64_t panel = 0; panel < cut.panels; panel += cut.group)
+      multiply_and_finish<false>(call, cut, first, count, tiles, panel,
+                                 job.shared + panel * cut.panel_floats, sums);
+  }
+}
+
+static void take_tiles(Job& job, int64_t) {
+  const Cut cut = cut_of(*job.call);
+  for (int64_t done; (done = job.next++ * ROWS) < job.count;)
+    transform_input(*job.call, job.first + done, std::min<int64_t>(ROWS, job.count - done),
+                    job.shared + done * stride_of(cut.depth), cut.plane);
+}
+
+static void take_panels(Job& job, int64_t slot) {
+  const Call& call = *job.call;
+  const Cut cut = cut_of(call);
+  float* filters = job.own + slot * job.own_floats;
+  float* sums = filters + cut.panel_floats;
+  for (int64_t panel; (panel = job.next++) < cut.panels;) {
+    transform_filters(call, panel * COLUMNS, filters);
+    multiply_and_finish<true>(call, cut, job.first, job.count, job.shared, panel, filters, sums);
+  }
+}
+
+static void convolve(const Call& call) {
+  const Cut cut = cut_of(call);
+  Job job;
+  job.call = &call;
+  job.shared = reinterpret_cast<float*>(call.scratch);
+  job.own = job.shared + cut.shared_floats;
+  job.own_floats = cut.own_floats;
+  if (cut.by_tiles) {
+    job.work = take_filters, run(job);
+    job.work = take_chunks, run(job);
+    return;
+  }
+  for (job.first = 0; job.first < cut.tiles; job.first += cut.chunk) {
+    job.count = std::min(cut.chunk, cut.tiles - job.first);
+    job.work = take_tiles, run(job);
+    job.work = take_panels, run(job);
+  }
+}
