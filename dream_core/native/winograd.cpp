@@ -91,6 +91,8 @@ void run(Job& job) {
 
 }  // namespace
 
+#include "deflate.h"
+
 #define PATH portable
 #define LANES 8
 #define VECTORS 1
