@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 REQUEST_ID: Final = "X-Request-ID"
 # Asked every few seconds for ever: in the log only at `debug`, or when they break.
 PROBES: Final = ("/healthz", "/readyz", "/metrics")
+# Asked every second by each who waits for a dream: the same, where it could be told how it stands.
+POLL: Final = "/dreams/{id}"
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LONGEST_PATH: Final = 200
 CUT_OFF: Final = 499  # nginx' number for a client, or a stop, that was sooner than the answer
@@ -61,7 +63,8 @@ class Access:
         method = answer.method if answer.method in METHODS else "other"
         status = answer.status or CUT_OFF
         self._metrics.answered(method, answer.route, status, seconds, answer.problem)
-        level = logging.DEBUG if answer.route in PROBES else logging.INFO
+        quiet = answer.route in PROBES or (answer.route == POLL and status == 200)
+        level = logging.DEBUG if quiet else logging.INFO
         answer.tell(logging.WARNING if status == 500 else level, status, seconds)
 
 
@@ -100,6 +103,8 @@ class _Answer:
 
     def tell(self, level: int, status: int, seconds: float) -> None:
         """Log it: no query and no header, as either may hold what nobody else should know."""
+        if not log.isEnabledFor(level):
+            return
         # Quoted and cut short: it is whatever somebody sent.
         path = quote(self._scope["path"])[:LONGEST_PATH]
         client = (self._scope.get("client") or ("",))[0]

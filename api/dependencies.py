@@ -217,6 +217,8 @@ async def known_parameters_only(request: Request) -> None:
     Raises:
         UnknownParameter: lists the nearest right names.
     """
+    if not request.scope["query_string"]:
+        return
     paths = request.app.openapi()["paths"]
     operation = paths.get(request.scope["route"].path, {}).get(request.scope["method"].lower())
     if operation is None:

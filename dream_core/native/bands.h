@@ -34,7 +34,7 @@ static Bands bands_of(const Call& call) {
   bands.plane = ((bands.rows + 2) * bands.wide + BLOCK + 2) * BLOCK / 2;
   bands.input_floats = bands.depth / BLOCK * bands.plane;
   const int64_t sums = round_up(bands.slab * bands.wide, BLOCK) * BLOCK;
-  bands.own_floats = round_up(bands.input_floats + sums, 1024) + 16;
+  bands.own_floats = round_up(bands.input_floats + sums, 1024) + 16;  // the 16 are a Band
   return bands;
 }
 
@@ -193,30 +193,65 @@ static void configure_tiles() {
   _tile_loadconfig(&tiles);
 }
 
+// The band that a thread has in hand. Who finds no band left takes panels of another's: where a
+// thread has lost its core for a moment, all share what it is behind.
+struct Band {
+  std::atomic<int64_t> next;  // panel; below 0 while the input is read
+  int64_t first, high;        // rows
+};
+
+// In the last 64 bytes of what a thread calls its own.
+inline Band& band_of(Job& job, int64_t slot) {
+  return *reinterpret_cast<Band*>(job.own + (slot + 1) * job.own_floats - 16);
+}
+
+// Finish a band's panels, one after the other, until none is left.
+static void take_panels(Job& job, const Bands& bands, int64_t of, float* sums) {
+  const Call& call = *job.call;
+  Band& band = band_of(job, of);
+  const float* input = job.own + of * job.own_floats;
+  for (int64_t panel = band.next; panel < bands.panels;) {
+    if (panel < 0) {
+      panel = band.next;
+      continue;
+    }
+    if (!band.next.compare_exchange_weak(panel, panel + 1)) continue;
+    for (int64_t row = 0; row < band.high; row += bands.slab) {
+      const int64_t rows = std::min(bands.slab, band.high - row);
+      multiply(bands, input + row * bands.wide * (BLOCK / 2),
+               job.shared + panel * bands.panel_floats, sums, rows * bands.wide);
+      finish_rows(call, bands.wide, band.first + row, rows, panel * COLUMNS, sums);
+    }
+    panel = band.next;
+  }
+}
+
 static void take_bands(Job& job, int64_t slot) {
   const Call& call = *job.call;
   const Bands bands = bands_of(call);
   float* input = job.own + slot * job.own_floats;
   float* sums = input + bands.input_floats;
+  Band& band = band_of(job, slot);
   configure_tiles();
-  for (int64_t first; (first = job.next++ * bands.rows) < call.height;) {
-    const int64_t high = std::min(bands.rows, call.height - first);
+  for (;;) {
+    band.next = -1;
+    const int64_t first = job.next++ * bands.rows;
+    if (first >= call.height) break;  // another may still be at the last one: it stays as it is
+    band.first = first, band.high = std::min(bands.rows, call.height - first);
     if (call.back && call.pool == MAX_POOL)
-      read_band<FROM_MAX>(call, bands, first, high, input);
+      read_band<FROM_MAX>(call, bands, band.first, band.high, input);
     else if (call.back && call.pool == AVERAGE_POOL)
-      read_band<FROM_AVERAGE>(call, bands, first, high, input);
+      read_band<FROM_AVERAGE>(call, bands, band.first, band.high, input);
     else if (call.back && call.alive)
-      read_band<MASKED>(call, bands, first, high, input);
+      read_band<MASKED>(call, bands, band.first, band.high, input);
     else
-      read_band<PLAIN>(call, bands, first, high, input);
-    for (int64_t panel = 0; panel < bands.panels; panel++)
-      for (int64_t row = 0; row < high; row += bands.slab) {
-        const int64_t rows = std::min(bands.slab, high - row);
-        multiply(bands, input + row * bands.wide * (BLOCK / 2),
-                 job.shared + panel * bands.panel_floats, sums, rows * bands.wide);
-        finish_rows(call, bands.wide, first + row, rows, panel * COLUMNS, sums);
-      }
+      read_band<PLAIN>(call, bands, band.first, band.high, input);
+    band.next = 0;
+    take_panels(job, bands, slot, sums);
   }
+  band.next = bands.panels;
+  for (int64_t other = 1; other < call.threads; other++)
+    take_panels(job, bands, (slot + other) % call.threads, sums);
   _tile_release();
 }
 
@@ -227,6 +262,7 @@ static void convolve(const Call& call) {
   job.shared = reinterpret_cast<float*>(call.scratch);
   job.own = job.shared + bands.shared_floats;
   job.own_floats = bands.own_floats;
+  for (int64_t slot = 0; slot < call.threads; slot++) new (&band_of(job, slot)) Band{{bands.panels}};
   job.work = take_filters, run(job);
   job.work = take_bands, run(job);
 }

@@ -102,7 +102,7 @@ def load(file: Path) -> ctypes.CDLL | str:
     except OSError as error:
         return f"{file.name} doesn't load: {error}; run `python -m dream_core.native.build` again"
     told = [getattr(found, name, int)() for name in ("dream_version", "dream_call_bytes")]
-    if told != [VERSION, ctypes.sizeof(Call)]:
+    if told != [VERSION, ctypes.sizeof(Call)] or not hasattr(found, "dream_deflate"):
         return f"{file.name} is of another release: run `python -m dream_core.native.build` again"
     for name in ("dream_scratch_bytes", "dream_picture_scratch_bytes"):
         getattr(found, name).restype = ctypes.c_int64

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -90,6 +91,8 @@ void run(Job& job) {
 }
 
 }  // namespace
+
+#include "deflate.h"
 
 #define PATH portable
 #define LANES 8

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dream_core.picture.deflate import pack
 from dream_core.picture.errors import PictureNotFinite
 from dream_core.picture.scale import Planes
 
@@ -51,10 +52,7 @@ def encode_png(
     Raises:
         PictureNotFinite: a value is NaN or infinite.
     """
-    bands = _bands(rgb, rounding)
-    if alpha is not None:
-        bands.append(_as_bytes(alpha, "nearest"))
-    return _png(np.stack(bands, axis=-1))
+    return _png(_pixels(rgb, rounding, alpha))
 
 
 def encode_jpeg(rgb: Planes, rounding: Rounding = "nearest") -> bytes:
@@ -64,7 +62,7 @@ def encode_jpeg(rgb: Planes, rounding: Rounding = "nearest") -> bytes:
         PictureNotFinite: a value is NaN or infinite.
     """
     encoded = BytesIO()
-    picture = Image.fromarray(np.stack(_bands(rgb, rounding), axis=-1))
+    picture = Image.fromarray(_pixels(rgb, rounding))
     picture.save(encoded, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return encoded.getvalue()
 
@@ -110,8 +108,9 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 def _png(pixels: NDArray[np.uint8]) -> bytes:
     """Return (H, W, 3 or 4) as PNG: one filter for all rows, bytes by Huffman's codes alone.
 
-    A dream has few repeats to search for. Measured at 512 × 384: 4.8 ms and 501 kB, where Pillow,
-    which tries five filters for each row, takes 12.8 ms for 483 kB; every saved iteration pays it.
+    A dream has few repeats to search for. Measured at 512 × 384 with the native library: 1.1 ms
+    and 501 kB, where Pillow, which tries five filters for each row, takes 12.8 ms for 483 kB; every
+    saved iteration pays it.
 
     Source: PNG (Third Edition), W3C 2025.
     """
@@ -121,10 +120,8 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     filtered[:, 0] = PNG_UP
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    deflate = zlib.compressobj(1, memLevel=9, strategy=zlib.Z_HUFFMAN_ONLY)
-    packed = deflate.compress(filtered.data) + deflate.flush()
     header = struct.pack(">2I5B", width, height, 8, PNG_COLOR_TYPES[channels], 0, 0, 0)
-    chunks = (*_chunk(b"IHDR", header), *_chunk(b"IDAT", packed), *_chunk(b"IEND", b""))
+    chunks = (*_chunk(b"IHDR", header), *_chunk(b"IDAT", pack(filtered)), *_chunk(b"IEND", b""))
     return b"".join((PNG_SIGNATURE, *chunks))
 
 
@@ -133,15 +130,22 @@ def _chunk(kind: bytes, content: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     return struct.pack(">I", len(content)), kind, content, struct.pack(">I", checksum)
 
 
-def _bands(rgb: Planes, rounding: Rounding) -> list[NDArray[np.uint8]]:
+def _pixels(
+    rgb: Planes, rounding: Rounding, alpha: NDArray[np.float32] | None = None
+) -> NDArray[np.uint8]:
+    """Return planes as (H, W, 3 or 4) bytes; see `encode_png`."""
     finite = np.isfinite(rgb)
     if not finite.all():
         raise PictureNotFinite(int(finite.size - finite.sum()), finite.size)
-    return [_as_bytes(plane, rounding) for plane in rgb]
-
-
-def _as_bytes(plane: Planes, rounding: Rounding) -> NDArray[np.uint8]:
-    steps = np.clip(plane, 0, 1) * np.float32(255)
-    if rounding == "nearest":
-        np.rint(steps, out=steps)
-    return steps.astype(np.uint8)  # towards zero
+    pixels = np.empty((*rgb.shape[1:], 3 if alpha is None else 4), np.uint8)
+    steps = np.empty(rgb.shape[1:], np.float32)
+    planes: list[tuple[NDArray[np.float32], Rounding]] = [(plane, rounding) for plane in rgb]
+    if alpha is not None:
+        planes.append((alpha, "nearest"))
+    for channel, (plane, rounded) in enumerate(planes):
+        np.clip(plane, 0, 1, out=steps)
+        np.multiply(steps, np.float32(255), out=steps)
+        if rounded == "nearest":
+            np.rint(steps, out=steps)
+        pixels[..., channel] = steps  # towards zero
+    return pixels

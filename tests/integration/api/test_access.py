@@ -22,6 +22,7 @@ from jobs.ledger import Ledger
 from jobs.settings import Settings, environment
 
 ROOT = Path(__file__).parents[3]
+NOBODYS = "01KAT3Y5W7ZQH9N4C8RSBV6XEM"
 ULID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
 Lines = list[dict[str, Any]]
 
@@ -85,11 +86,15 @@ def served(settings: Settings, **changes: Any) -> Iterator[Served]:
 def test_a_request_is_one_line_with_all_that_is_asked_of_it_later(
     settings: Settings, encode: Callable[..., bytes]
 ) -> None:
-    """Who, what, how it ended, how long; the job that came of it; probes stay out."""
+    """Who, what, how it ended, how long; the job that came of it.
+
+    What is asked every second stays out: probes, and how a dream stands, where it could be told.
+    """
     with served(settings) as api:
         posted = api.client.post("/dreams?", files={"image": ("a", encode())})
         job = posted.json()["id"]
-        api.client.get(f"/dreams/{job}")
+        assert api.client.get(f"/dreams/{job}").json()["status"] == "queued"
+        api.client.get(f"/dreams/{NOBODYS}")
         api.client.head(f"/dreams/{job}/source")
         api.client.get("/nowhere/%0Aelse", headers={"X-Request-ID": "mine"})
         for probe in ("/healthz", "/readyz", "/metrics"):
@@ -117,7 +122,7 @@ def test_a_request_is_one_line_with_all_that_is_asked_of_it_later(
     assert post["ms"] > 0
     (shown,) = re.findall(r"```json\n(.*)\n```", (ROOT / "docs/how-to/watch.md").read_text("utf-8"))
     assert json.loads(shown).keys() == post.keys(), "docs/how-to/watch.md shows another line"
-    assert get["job"] == job
+    assert (get["job"], get["status"], get["problem"]) == (NOBODYS, 404, "unknown-dream")
     assert (head["status"], head["bytes"]) == (200, 0)
     assert none["path"] == "/nowhere/%0Aelse"
     assert (none["status"], none["problem"], none["request"]) == (404, "not-found", "mine")

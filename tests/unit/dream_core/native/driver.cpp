@@ -140,7 +140,21 @@ static void check(int path, int64_t height, int64_t width, int64_t channels, int
   }
 }
 
+// Packed bytes fit in the room that was told, and their end is in it.
+static void pack() {
+  for (const int64_t count : {0, 1, 65535, 65536, 150001})
+    for (const uint32_t kinds : {1u, 2u, 7u, 256u}) {
+      std::vector<uint8_t> bytes(count), out(dream_deflate_room(count));
+      for (uint8_t& byte : bytes) {
+        state = state * 1664525u + 1013904223u;
+        byte = uint8_t((state >> 16) % kinds);
+      }
+      if (dream_deflate(bytes.data(), count, out.data()) > int64_t(out.size())) wrong++;
+    }
+}
+
 int main() {
+  pack();
   const int64_t shapes[][4] = {{1, 1, 16, 16}, {2, 3, 8, 24}, {5, 7, 3, 5}, {13, 9, 33, 17},
                                {9, 70, 16, 40}, {6, 5, 64, 64}};
   for (int path = 0; path < 5; path++) {

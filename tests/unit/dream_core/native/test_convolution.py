@@ -313,3 +313,17 @@ def test_what_does_not_fit_is_refused() -> None:
         native.convolve(features, weight, None, threads=1, path="amx")
     with pytest.raises(ValueError, match="0 threads"):
         native.convolve(features, weight, None, threads=0)
+
+
+def test_who_does_what_decides_no_bit(operands: native.Operands, path: str) -> None:
+    """Threads take what is left, also of what another has begun: again and again the same bits."""
+    features, weight = uniform(1, 1, 64, 48, 60), uniform(2, 256, 64, 3, 3).contiguous()
+
+    def convolved(threads: int) -> Tensor:
+        return native.convolve(
+            features, weight, None, threads=threads, operands=operands, path=path
+        )
+
+    alone = convolved(1)
+
+    assert all(torch.equal(convolved(3), alone) for _ in range(30))
