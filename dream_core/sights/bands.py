@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor
 
-from dream_core.executors.executor import ExecutorTape
+from dream_core.executors import rooms
+from dream_core.executors.executor import ExecutorTape, Given
 from dream_core.forms import Form, Part
 from dream_core.networks import Network, Tape
 from dream_core.objectives.objective import Pull
@@ -67,11 +68,11 @@ class Bands:
         shallow = [each for each in pulls if each[0] in self._shallow]
         at_cut = self._pull_back_to_cut([each for each in pulls if each[0] not in self._shallow])
 
-        def pull(band: Part) -> tuple[Tape, dict[str, Tensor]]:
+        def pull(band: Part) -> tuple[Tape, dict[str, Given]]:
             features, tape = self._look_again(band)
             gradients = pulled(shallow, features)
             own = at_cut[:, :, self._place(band)]
-            gradients[self._cut] = gradients[self._cut] + own if self._cut in gradients else own
+            gradients[self._cut] = _joined(gradients.get(self._cut), own)
             return tape, gradients
 
         return self._bands.add_up(pull)
@@ -84,18 +85,22 @@ class Bands:
 
     def _put_together(self, sums: Sums) -> Tensor:
         """Run every band; return the ends of all in one, which nothing here holds on to."""
-        ends = self._empty_ends()
+        ends: Tensor | None = None
         for band in self._bands.each():
-            self._take(band, ends, sums)
+            ends = self._take(band, ends, sums)
         self._check()
+        assert ends is not None  # noqa: S101 (no picture is empty)
         return ends
 
-    def _take(self, band: Part, ends: Tensor, sums: Sums) -> None:
+    def _take(self, band: Part, ends: Tensor | None, sums: Sums) -> Tensor:
+        """Run a band; return `ends` with its own, made with the first."""
         features, tape = self._bands.look(band)
+        ends = self._empty_ends(features[self._cut].dtype) if ends is None else ends
         ends[:, :, self._place(band)] = features[self._cut]
         sums.add(features)
         if self._network.executor.lean:
             self._kept[band] = tape
+        return ends
 
     def _look_again(self, band: Part) -> tuple[dict[str, Tensor], Tape]:
         """Return a band's features at the layers asked there, and its way back."""
@@ -110,18 +115,23 @@ class Bands:
         tape, self._tape = self._tape, None
         return tape.backward(pulled(pulls, self._features))
 
-    def _empty_ends(self) -> Tensor:
+    def _empty_ends(self, dtype: torch.dtype) -> Tensor:
         model, pooling = self._network.model, self._network.pooling
         height, width = self._picture.shape[1:]
         size = model.sizes([self._cut], height, width, pooling)[self._cut]
-        lean = self._network.executor.lean  # and so channels last
-        return torch.empty(
-            (1, model.by_name[self._cut].channels, *size),
-            device=self._picture.device,
-            dtype=self._picture.dtype,
-            memory_format=torch.channels_last if lean else torch.contiguous_format,
-        )
+        channels = model.by_name[self._cut].channels
+        if self._network.executor.lean:  # and so channels last, on a CPU
+            return rooms.features(dtype, channels, *size)
+        return torch.empty((1, channels, *size), device=self._picture.device, dtype=dtype)
 
     def _place(self, band: Part) -> slice:
         """Return a band's own rows among all at the cut."""
         return band.rows.outside(self._bands.stride_of(self._cut))
+
+
+def _joined(asked: Given | None, own: Tensor) -> Given:
+    """Return what gives both: what pulls at the cut itself, and what has come to it."""
+    if asked is None:
+        return own
+    assert not isinstance(asked, Tensor)  # noqa: S101 (`pulled` returns none)
+    return lambda came: asked(came).add_(own)

@@ -1,9 +1,11 @@
 """A picture seen as a whole: the reference, and the fastest where memory allows."""
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 from torch import Tensor
 
+from dream_core.executors.executor import Given
 from dream_core.networks import Network
 from dream_core.objectives.objective import Pull
 from dream_core.sights.sight import Measure
@@ -25,11 +27,22 @@ class Whole:
         return self._tape.backward(pulled(pulls, self._features))
 
 
-def pulled(pulls: Sequence[tuple[str, Pull]], features: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return what pulls at each layer's features, added up. Uses `features` up: they are large."""
-    found: dict[str, Tensor] = {}
+def pulled(pulls: Sequence[tuple[str, Pull]], features: dict[str, Tensor]) -> dict[str, Given]:
+    """Return what adds up all that pulls at each layer's features, when its turn comes.
+
+    Uses `features` up: they are large, and each goes with the layer that is passed.
+    """
+    found: dict[str, Given] = {}
     for layer in tuple(features):
         seen = features.pop(layer)
-        for one in (pull(seen) for asked, pull in pulls if asked == layer):
-            found[layer] = found[layer] + one if layer in found else one
+        if here := [pull for asked, pull in pulls if asked == layer]:
+            found[layer] = partial(_add, here, seen)
+    return found
+
+
+def _add(pulls: Sequence[Pull], features: Tensor, onto: Tensor | None) -> Tensor:
+    first, *others = pulls
+    found = first(features, onto)
+    for pull in others:
+        found = pull(features, found)
     return found
