@@ -457,8 +457,8 @@ def _times(weight: float, pull: Pull) -> Pull:
 def _changed(pull: Pull, change: Callable[[Tensor], Tensor]) -> Pull:
     """Return a pull whose own part is changed, which may be in place, before it is added."""
 
-    def changed(features: Tensor, onto: Tensor | None = None) -> Tensor:
-        own = change(pull(features))
+    def changed(features: Tensor, onto: Tensor | None = None, *, over: bool = False) -> Tensor:
+        own = change(pull(features, over=over))
         return own if onto is None else onto.add_(own)
 
     return changed

@@ -29,9 +29,11 @@ class ContentHold:
         """Return the loss and how it pulls: 2 / N · (F − F₀)."""
         elements = self.target.numel()
 
-        def pull(features: Tensor, onto: Tensor | None = None) -> Tensor:
+        def pull(features: Tensor, onto: Tensor | None = None, *, over: bool = False) -> Tensor:
             own = self._away(features) * (2 / elements)
-            return own.to(features.dtype) if onto is None else onto.add_(own)
+            if onto is not None:
+                return onto.add_(own)
+            return features.copy_(own) if over else own.to(features.dtype)
 
         return statistic / elements, pull
 

@@ -80,13 +80,17 @@ class GramDose:
         excess = statistic / self.elements - self.target
         weights = excess.detach() * (4 / (excess.numel() * self.elements))
 
-        def pull(features: Tensor, onto: Tensor | None = None) -> Tensor:
+        def pull(features: Tensor, onto: Tensor | None = None, *, over: bool = False) -> Tensor:
             flat = features.detach().flatten(2)[0]
-            if onto is None:
+            if onto is not None:
+                return _add_product(onto, flat.mT, weights)
+            if not over:
                 # Laid out as the features are, whichever way: an executor goes on from there.
                 pulled = torch.mm(weights.to(flat.dtype), flat, out=torch.empty_like(flat))
                 return pulled.view_as(features)
-            return _add_product(onto, flat.mT, weights)
+            for few in _few(flat.mT):
+                few.copy_(few @ weights.to(few.dtype))
+            return flat.view_as(features)
 
         return excess.square().mean(), pull
 

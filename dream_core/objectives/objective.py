@@ -9,8 +9,13 @@ from torch import Tensor
 class Pull(Protocol):
     """From the features of a part of the picture to d loss / d features of that part."""
 
-    def __call__(self, features: Tensor, onto: Tensor | None = None) -> Tensor:
-        """Return it as the features are; or add it to `onto`, in place, and return that."""
+    def __call__(
+        self, features: Tensor, onto: Tensor | None = None, *, over: bool = False
+    ) -> Tensor:
+        """Return it as the features are; or add it to `onto`, in place, and return that.
+
+        Without `onto`, it may be written `over` the features where nobody needs them any more.
+        """
 
 
 class Objective(Protocol):

@@ -70,7 +70,7 @@ class Bands:
 
         def pull(band: Part) -> tuple[Tape, dict[str, Given]]:
             features, tape = self._look_again(band)
-            gradients = pulled(shallow, features)
+            gradients = pulled(shallow, features, over=self._network.executor.lean)
             own = at_cut[:, :, self._place(band)]
             gradients[self._cut] = _joined(gradients.get(self._cut), own)
             return tape, gradients
@@ -113,7 +113,8 @@ class Bands:
         """Return d loss / d what the bands have put together."""
         assert self._tape is not None  # noqa: S101 (who pulls has measured)
         tape, self._tape = self._tape, None
-        return tape.backward(pulled(pulls, self._features))
+        over = self._network.executor.lean
+        return tape.backward(pulled(pulls, self._features, over=over))
 
     def _empty_ends(self, dtype: torch.dtype) -> Tensor:
         model, pooling = self._network.model, self._network.pooling

@@ -75,7 +75,7 @@ class Parted:
 
         def pull(part: Part) -> tuple[Tape, dict[str, Given]]:
             features, tape = self.look(part)
-            return tape, pulled(pulls, features)
+            return tape, pulled(pulls, features, over=self._network.executor.lean)
 
         return self.add_up(pull)
 
