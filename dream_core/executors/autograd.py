@@ -14,6 +14,7 @@ class Autograd:
     """Run any list of primitive layers; differentiate with torch.autograd."""
 
     lean = False
+    gives: torch.dtype | None = None
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         """Keep the convolutions' tensors, `LAYER.weight` and `LAYER.bias`."""

@@ -35,6 +35,7 @@ class Direct:
         self._forth = forth
         self._back = back
         self.lean = lean
+        self.gives: torch.dtype | None = forth[0].gives
 
     def forward(
         self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]

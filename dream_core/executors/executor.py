@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from dream_core.model import Layer
@@ -31,6 +32,8 @@ class Executor(Protocol):
 
     lean: bool
     """Whether a tape holds bits, which are cheap to keep, or features."""
+    gives: torch.dtype | None
+    """What convolutions' features come out in; None: the picture's own."""
 
     def forward(
         self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]

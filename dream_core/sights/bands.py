@@ -85,22 +85,19 @@ class Bands:
 
     def _put_together(self, sums: Sums) -> Tensor:
         """Run every band; return the ends of all in one, which nothing here holds on to."""
-        ends: Tensor | None = None
+        # First of all, so that what is deeper finds one free stretch behind it.
+        ends = self._empty_ends()
         for band in self._bands.each():
-            ends = self._take(band, ends, sums)
+            self._take(band, ends, sums)
         self._check()
-        assert ends is not None  # noqa: S101 (no picture is empty)
         return ends
 
-    def _take(self, band: Part, ends: Tensor | None, sums: Sums) -> Tensor:
-        """Run a band; return `ends` with its own, made with the first."""
+    def _take(self, band: Part, ends: Tensor, sums: Sums) -> None:
         features, tape = self._bands.look(band)
-        ends = self._empty_ends(features[self._cut].dtype) if ends is None else ends
         ends[:, :, self._place(band)] = features[self._cut]
         sums.add(features)
         if self._network.executor.lean:
             self._kept[band] = tape
-        return ends
 
     def _look_again(self, band: Part) -> tuple[dict[str, Tensor], Tape]:
         """Return a band's features at the layers asked there, and its way back."""
@@ -116,12 +113,14 @@ class Bands:
         over = self._network.executor.lean
         return tape.backward(pulled(pulls, self._features, over=over))
 
-    def _empty_ends(self, dtype: torch.dtype) -> Tensor:
+    def _empty_ends(self) -> Tensor:
         model, pooling = self._network.model, self._network.pooling
         height, width = self._picture.shape[1:]
         size = model.sizes([self._cut], height, width, pooling)[self._cut]
         channels = model.by_name[self._cut].channels
-        if self._network.executor.lean:  # and so channels last, on a CPU
+        executor = self._network.executor
+        dtype = executor.gives or self._picture.dtype
+        if executor.lean:  # and so channels last, on a CPU
             return rooms.features(dtype, channels, *size)
         return torch.empty((1, channels, *size), device=self._picture.device, dtype=dtype)
 

@@ -121,7 +121,7 @@ class Counted:
     """An executor, and what it was asked for."""
 
     def __init__(self, executor: Executor) -> None:
-        self.executor, self.lean = executor, executor.lean
+        self.executor, self.lean, self.gives = executor, executor.lean, executor.gives
         self.asked: list[set[str]] = []
 
     def forward(
