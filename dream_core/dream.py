@@ -27,11 +27,12 @@ from dream_core.executors.plan import Plan
 from dream_core.executors.probe import Probe
 from dream_core.executors.way import Way
 from dream_core.networks import Network, load_network
-from dream_core.objectives import ContentHold, GramDose, Objective, correlate
-from dream_core.objectives.objective import Pull
+from dream_core.objectives import ContentHold, GramDose, Objective, correlate, correlate_by_kernel
+from dream_core.objectives.objective import Pull, wide_enough
 from dream_core.optim import LBFGS, Adam, Look, Optimizer
 from dream_core.picture import scale
 from dream_core.sights import Sight, look
+from dream_core.sights.sight import Measure
 from dream_core.spec import DreamSpec
 
 log = logging.getLogger(__name__)
@@ -257,7 +258,9 @@ class Dream:
 
     def _capture(self) -> Iterator[Wish]:
         """Fix every target by the plan that also steps, or dose 1 would not be exactly nothing."""
-        grams = [(layer, correlate) for layer in self.spec.layers]
+        # What the kernel's version stands for in a plan, and no other plan has its bits from it.
+        by = correlate_by_kernel if self.plan.executor == "winograd" else correlate
+        grams = [(layer, by) for layer in self.spec.layers]
         held = [(layer, _itself) for layer in self.spec.content_layers]
         same_size = self.spec.style_scale == 1
         seen: list[Tensor] = []
@@ -272,7 +275,7 @@ class Dream:
         here, there = self._elements(_size(self._picture)), self._elements(size)
         for (layer, dose), texture in zip(self.spec.layers.items(), textures, strict=False):
             gram = texture / there[layer]
-            yield Wish(layer, layer, GramDose.capture(gram, dose, here[layer]))
+            yield Wish(layer, layer, GramDose.capture(gram, dose, here[layer], by))
         features = seen[len(seen) - len(held) :]
         for layer, target in zip(self.spec.content_layers, features, strict=True):
             yield Wish(f"content:{layer}", layer, ContentHold(target), self.spec.content_weight)
@@ -448,17 +451,27 @@ def _itself(features: Tensor) -> Tensor:
 def _times(weight: float, pull: Pull) -> Pull:
     if weight == 1:  # the product would be one more tensor, as large as the features
         return pull
-    return lambda features: pull(features) * weight
+    return _changed(pull, lambda own: own.mul_(weight))
+
+
+def _changed(pull: Pull, change: Callable[[Tensor], Tensor]) -> Pull:
+    """Return a pull whose own part is changed, which may be in place, before it is added."""
+
+    def changed(features: Tensor, onto: Tensor | None = None, *, over: bool = False) -> Tensor:
+        own = change(pull(features, over=over))
+        return own if onto is None else onto.add_(own)
+
+    return changed
 
 
 def _normalized(sight: Sight, pulls: Sequence[tuple[str, Pull]]) -> list[tuple[str, Pull]]:
     """Make every layer pull alike, whatever its dose and depth: divide by the whole's L1 norm."""
 
-    def size_of(pull: Pull) -> Pull:
-        return lambda features: pull(features).abs().sum()
+    def size_of(pull: Pull) -> Measure:
+        return lambda features: pull(features).abs().sum(dtype=wide_enough(features))
 
     def divided(pull: Pull, norm: Tensor) -> Pull:
-        return lambda features: pull(features) / (norm + NORMALIZE_EPSILON)
+        return _changed(pull, lambda own: own.div_(norm + NORMALIZE_EPSILON))
 
     norms = sight.gather([(layer, size_of(pull)) for layer, pull in pulls])
     return [(layer, divided(pull, norm)) for (layer, pull), norm in zip(pulls, norms, strict=True)]

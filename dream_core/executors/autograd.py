@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dream_core.executors.executor import Given
 from dream_core.model import PICTURE, Layer
 
 
@@ -13,6 +14,7 @@ class Autograd:
     """Run any list of primitive layers; differentiate with torch.autograd."""
 
     lean = False
+    gives: torch.dtype | None = None
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         """Keep the convolutions' tensors, `LAYER.weight` and `LAYER.bias`."""
@@ -49,12 +51,13 @@ class AutogradTape:
         self._leaf = leaf
         self._outputs = outputs
 
-    def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
+    def backward(self, gradients: Mapping[str, Given]) -> Tensor:
         """Return d loss / d input; see `ExecutorTape.backward`."""
         if not gradients:
             return torch.zeros_like(self._leaf)
         outputs = [self._outputs[name] for name in gradients]
-        (gradient,) = torch.autograd.grad(outputs, self._leaf, list(gradients.values()))
+        given = [own if isinstance(own, Tensor) else own(None) for own in gradients.values()]
+        (gradient,) = torch.autograd.grad(outputs, self._leaf, given)
         return gradient
 
 

@@ -22,6 +22,9 @@ class Convolutions(Protocol):
     What it writes for the way back, only its own kind reads.
     """
 
+    gives: torch.dtype
+    """What it computes in, and what comes out."""
+
     def takes(self, chain: Chain) -> bool:
         """Whether it has a form for such a chain."""
 
@@ -45,7 +48,7 @@ class TorchConvolutions:
     def __init__(self, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
         """Compute in `dtype`; of weights in another, a copy is made as each is needed."""
         self._weights = weights
-        self._dtype = dtype
+        self.gives = dtype
         self._copies: dict[str, Tensor] = {}
         self._packed: dict[tuple[str, bool], Packed] = {}
 
@@ -55,7 +58,7 @@ class TorchConvolutions:
 
     def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `Convolutions`."""
-        features = features.to(self._dtype, memory_format=torch.channels_last)
+        features = features.to(self.gives, memory_format=torch.channels_last)
         out = self._convolve(chain.first, features).contiguous(memory_format=torch.channels_last)
         pool = chain.pool
         if pool and pool.kind == "max_pool":
@@ -68,7 +71,7 @@ class TorchConvolutions:
     ) -> Tensor:
         """See `Convolutions`."""
         layer, pool = chain.first, chain.pool
-        gradient = gradient.to(self._dtype, memory_format=torch.channels_last)
+        gradient = gradient.to(self.gives, memory_format=torch.channels_last)
         if pool:
             size = layer.size_after(*seen[2:])
             gradient = unpool(gradient, pool, alive, size)
@@ -106,17 +109,17 @@ class TorchConvolutions:
     def _pack(self, layer: Layer, read: torch.Size, *, turned: bool) -> Packed:
         key = (layer.name, turned)
         if key not in self._packed:
-            weight = self._weights[f"{layer.name}.weight"].to(self._dtype)
+            weight = self._weights[f"{layer.name}.weight"].to(self.gives)
             self._packed[key] = (Packed.back if turned else Packed.forth)(layer, weight, read)
         return self._packed[key]
 
     def _tensor(self, name: str) -> Tensor:
         tensor = self._weights[name]
-        if tensor.dtype == self._dtype:
+        if tensor.dtype == self.gives:
             return tensor
         if name not in self._copies:
             layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
-            self._copies[name] = tensor.to(self._dtype, memory_format=layout)
+            self._copies[name] = tensor.to(self.gives, memory_format=layout)
         return self._copies[name]
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from dream_core.executors import bits
 from dream_core.executors.autograd import cropped, run_layer
 from dream_core.executors.convolutions import Convolutions, average, unpool
+from dream_core.executors.executor import Given
 from dream_core.forms.chain import Chain, chains, halves
 from dream_core.model import PICTURE, Layer
 
@@ -34,6 +35,7 @@ class Direct:
         self._forth = forth
         self._back = back
         self.lean = lean
+        self.gives: torch.dtype | None = forth[0].gives
 
     def forward(
         self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
@@ -52,7 +54,7 @@ class Direct:
                 alive[chain.name] = out
                 way_back.append((chain, back))
                 if chain.name in asked:
-                    features[chain.name] = out.to(like.dtype)
+                    features[chain.name] = out
                 for name in set(chain.inputs):
                     if last_reader[name] == chain.name:
                         del alive[name]
@@ -87,7 +89,7 @@ class DirectTape:
         self._shape = shape
         self._way_back = way_back
 
-    def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
+    def backward(self, gradients: Mapping[str, Given]) -> Tensor:
         """Return d loss / d input; see `ExecutorTape.backward`."""
         given = dict(gradients)
         del gradients  # each goes when its layer is passed, if nobody else wants them
@@ -96,11 +98,9 @@ class DirectTape:
             while self._way_back:
                 chain, back = self._way_back.pop()
                 if chain.name in given:
-                    own = given.pop(chain.name)
-                    came = arrived.get(chain.name)
-                    # What is given belongs to who gave it; a way back writes on what it gets.
-                    arrived[chain.name] = own.clone() if came is None else came + own
-                    del own, came
+                    came = arrived.pop(chain.name, None)
+                    arrived[chain.name] = _added(given.pop(chain.name), came)
+                    del came
                 if chain.name not in arrived:
                     continue
                 pulled = back(arrived.pop(chain.name))
@@ -109,7 +109,15 @@ class DirectTape:
                 del pulled, gradient
         if PICTURE not in arrived:
             return self._like.new_zeros(self._shape)
-        return arrived[PICTURE].to(self._like.dtype)
+        return arrived[PICTURE]
+
+
+def _added(own: Given, came: Tensor | None) -> Tensor:
+    """Return what is given with what came, which is ours to write on."""
+    if not isinstance(own, Tensor):
+        return own(came)
+    # It belongs to who gave it; a way back writes on what it gets.
+    return own.clone() if came is None else came.add_(own)
 
 
 def _alone(layer: Layer) -> Callable[[Layer, Tensor], tuple[Tensor, Back]]:

@@ -1,20 +1,25 @@
 """The seam: what every way of running a network can do."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from dream_core.model import Layer
+
+Given = Tensor | Callable[[Tensor | None], Tensor]
+"""d loss / d features of a layer. Or what adds it to what has arrived there from deeper ones, and
+may write on that: called when the layer is passed, so that it takes no memory before."""
 
 
 class ExecutorTape(Protocol):
     """The way back from features to what the network ate."""
 
-    def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
+    def backward(self, gradients: Mapping[str, Given]) -> Tensor:
         """Return d loss / d input, (1, C, H, W), of d loss / d features by layer.
 
-        Adds up what arrives at each layer. Called once.
+        Adds up what arrives at each layer. Called once. Its dtype is what the way back computes in.
         """
 
 
@@ -27,6 +32,8 @@ class Executor(Protocol):
 
     lean: bool
     """Whether a tape holds bits, which are cheap to keep, or features."""
+    gives: torch.dtype | None
+    """What convolutions' features come out in; None: the picture's own."""
 
     def forward(
         self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
@@ -38,5 +45,6 @@ class Executor(Protocol):
 
         Returns:
             The features of the layers asked, (1, C, h, w), in the order they ran: the values that
-            gradients are later given at, untouched by any layer behind them. And the way back.
+            gradients are later given at, untouched by any layer behind them, in the bits that they
+            were computed in. And the way back.
         """

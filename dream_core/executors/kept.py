@@ -32,7 +32,7 @@ class KeptConvolutions:
             else tensor.to(dtype)
             for name, tensor in weights.items()
         }
-        self._dtype = dtype
+        self.gives = dtype
         self._tf32_back = tf32_back
 
     def takes(self, chain: Chain) -> bool:
@@ -43,7 +43,7 @@ class KeptConvolutions:
         """See `Convolutions`; the way back passes where a ReLU gave something, and a pool found."""
         layer, pool = chain.first, chain.pool
         out = functional.conv2d(
-            features.to(self._dtype, memory_format=torch.channels_last),
+            features.to(self.gives, memory_format=torch.channels_last),
             self._weights[f"{layer.name}.weight"],
             self._weights[f"{layer.name}.bias"],
             *(layer.stride, layer.padding, layer.dilation, layer.groups),
@@ -61,7 +61,7 @@ class KeptConvolutions:
         """See `Convolutions`."""
         layer, pool = chain.first, chain.pool
         rectified, places, size = alive
-        gradient = gradient.to(self._dtype, memory_format=torch.channels_last)
+        gradient = gradient.to(self.gives, memory_format=torch.channels_last)
         if pool and pool.kind == "average_pool":
             gradient = unpool(gradient, pool, None, (size[2], size[3]))
         if rectified is not None:

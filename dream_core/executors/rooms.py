@@ -3,11 +3,12 @@
 A fresh page costs more than what is written on it, and a step hands on several hundred megabytes.
 """
 
+import mmap
 import weakref
+from bisect import insort
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from mmap import mmap
 from threading import Lock
 
 import numpy as np
@@ -16,14 +17,22 @@ from torch import Tensor
 
 # What the C library keeps by itself, in pieces that fit again.
 SMALLEST = 1 << 20
+# Bytes of addresses that are taken at once. Only what is written on becomes memory.
+RESERVED = 1 << 32
+PAGE = mmap.PAGESIZE
 
 
 class Rooms:
-    """Pieces of memory, each let to one tensor at a time; it is free again when that is gone."""
+    """Memory that is let to one tensor in one place at a time; free again when that is gone.
 
-    def __init__(self) -> None:
-        """Hold none yet."""
-        self._free: list[mmap] = []
+    The first place that is free and wide enough is let, and neighbours that are free become one:
+    so all the memory that is ever written on is what was held at once, and little more.
+    """
+
+    def __init__(self, reserved: int = RESERVED) -> None:
+        """Hold none yet; take at least so many bytes of addresses each time they don't suffice."""
+        self._reserved = reserved
+        self._spaces: list[_Space] = []
         self._lock = Lock()
 
     def features(self, dtype: torch.dtype, channels: int, height: int, width: int) -> Tensor:
@@ -31,23 +40,65 @@ class Rooms:
         size = channels * height * width * dtype.itemsize
         if size < SMALLEST:
             return torch.empty(1, height, width, channels, dtype=dtype).permute(0, 3, 1, 2)
-        room = self._take(size)
+        with self._lock:
+            lease = self._let(-(-size // PAGE) * PAGE)
         # The tensor and all its views hold the array. Who holds them doesn't matter, nor how long.
-        lease = np.frombuffer(room, np.uint8, size)
-        weakref.finalize(lease, self._free.append, room).atexit = False
-        flat = torch.from_numpy(lease).view(dtype)
+        flat = torch.from_numpy(lease[:size]).view(dtype)
         return flat.view(1, height, width, channels).permute(0, 3, 1, 2)
 
-    def _take(self, size: int) -> mmap:
-        """Return the smallest that fits; a new one takes the place of one that no longer does."""
-        with self._lock:
-            self._free.sort(key=len)
-            for index, room in enumerate(self._free):
-                if len(room) >= size:
-                    return self._free.pop(index)
-            if self._free:
-                self._free.pop()
-        return mmap(-1, size)
+    def _let(self, size: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
+        for space in self._spaces:
+            start = space.take(size)
+            if start is not None:
+                return space.lease(start, size)
+        self._spaces.append(_Space(size, max(size, self._reserved)))
+        return self._let(size)
+
+
+class _Space:
+    """Addresses in one piece."""
+
+    def __init__(self, least: int, size: int) -> None:
+        """Take `size` bytes of them, or the `least` where the system gives out no more."""
+        try:
+            self._memory = _addresses(size)
+        except OSError:  # it counts addresses as memory; then each room is a piece of its own
+            self._memory = _addresses(least)
+        self._free = [(0, len(self._memory))]  # from, to; by place
+        # Leases may end anywhere, even in the middle of a call here: they only put themselves down.
+        self._ended: list[tuple[int, int]] = []
+
+    def take(self, size: int) -> int | None:
+        """Return where the first free stretch of that size begins, which is no longer free."""
+        while self._ended:
+            self._join(self._ended.pop())
+        for index, (start, stop) in enumerate(self._free):
+            if stop - start >= size:
+                self._free[index : index + 1] = (
+                    [(start + size, stop)] if stop - start > size else []
+                )
+                return start
+        return None
+
+    def lease(self, start: int, size: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
+        """Return an array there, at whose end its place is free."""
+        found = np.frombuffer(self._memory, np.uint8, size, start)
+        weakref.finalize(found, self._ended.append, (start, start + size)).atexit = False
+        return found
+
+    def _join(self, ended: tuple[int, int]) -> None:
+        insort(self._free, ended)
+        index = self._free.index(ended)
+        for left in (index, index - 1):  # with the next one, then with the one before
+            if 0 <= left < len(self._free) - 1 and self._free[left][1] == self._free[left + 1][0]:
+                self._free[left : left + 2] = [(self._free[left][0], self._free[left + 1][1])]
+
+
+def _addresses(size: int) -> mmap.mmap:
+    """Return addresses without memory yet; where pages may be shared they would count at once."""
+    if hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return mmap.mmap(-1, size)
 
 
 _current: ContextVar[Rooms | None] = ContextVar("rooms", default=None)
@@ -55,7 +106,7 @@ _current: ContextVar[Rooms | None] = ContextVar("rooms", default=None)
 
 def features(dtype: torch.dtype, channels: int, height: int, width: int) -> Tensor:
     """Return room as `Rooms.features` does, in those that are lent out here if any are."""
-    return (_current.get() or Rooms()).features(dtype, channels, height, width)
+    return (_current.get() or Rooms(reserved=0)).features(dtype, channels, height, width)
 
 
 @contextmanager

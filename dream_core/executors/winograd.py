@@ -25,7 +25,7 @@ class WinogradConvolutions:
         self._weights = weights
         self._operands = operands
         self._half = operands == "bfloat16" and native.halves()
-        self._dtype = torch.bfloat16 if self._half else torch.float32
+        self.gives = torch.bfloat16 if self._half else torch.float32
 
     def takes(self, chain: Chain) -> bool:
         """Whether it is 3 × 3 without stride, and what its bits would say is what a way back asks.
@@ -52,7 +52,7 @@ class WinogradConvolutions:
         height, width = features.shape[2:]
         if pool:
             height, width = pool.size_after(height, width)
-        room = rooms.features(self._dtype, layer.channels, height, width)
+        room = rooms.features(self.gives, layer.channels, height, width)
         if self._eats_a_picture(chain, features.shape):
             out = native.convolve_picture(
                 features.contiguous(),
@@ -65,7 +65,7 @@ class WinogradConvolutions:
             )
             return out, alive
         out = native.convolve(
-            features.to(self._dtype, memory_format=torch.channels_last),
+            features.to(self.gives, memory_format=torch.channels_last),
             weight,
             bias,
             rectify=chain.rectified,
@@ -84,7 +84,7 @@ class WinogradConvolutions:
         """See `Convolutions`."""
         pool = chain.pool
         weight = self._weights[f"{chain.first.name}.weight"]
-        gradient = gradient.to(self._dtype, memory_format=torch.channels_last)
+        gradient = gradient.to(self.gives, memory_format=torch.channels_last)
         threads = torch.get_num_threads()
         if self._eats_a_picture(chain, seen):
             return native.pull_back_to_picture(gradient, weight, alive=alive, threads=threads)
@@ -95,7 +95,7 @@ class WinogradConvolutions:
             size=(seen[2], seen[3]),
             pool=_kind(pool),
             rounds_up=bool(pool and pool.rounds_up),
-            out=rooms.features(self._dtype, seen[1], seen[2], seen[3]),
+            out=rooms.features(self.gives, seen[1], seen[2], seen[3]),
             threads=threads,
             operands=self._operands,
         )

@@ -24,6 +24,8 @@ class LeanRun:
         values: Mapping[str, int],
         asked: Collection[str],
         storage: Storage,
+        *,
+        of_picture: bool = True,
     ) -> None:
         """Go both ways.
 
@@ -32,7 +34,9 @@ class LeanRun:
             values: how many each of them makes, and how many PICTURE has.
             asked: layers whose features are seen and pulled at.
             storage: how values lie in memory.
+            of_picture: whether PICTURE is one, and not what bands have put together.
         """
+        self._of_picture = of_picture
         self.tape = self.peak = 0
         self._values = values
         self._asked = asked
@@ -48,41 +52,43 @@ class LeanRun:
         values, forth = self._values, self._storage.forth
         last_reader = {name: chain.name for chain in planned for name in chain.inputs}
         shown = 0  # features that are asked
-        held = {PICTURE: FULL * values[PICTURE]}
+        held = {PICTURE: (FULL if self._of_picture else forth) * values[PICTURE]}
         for chain in planned:
             made = forth * values[chain.name]
             self.tape += self._kept(chain)
             self._rise_to(shown + sum(held.values()) + made + self.tape + self._working_in(chain))
             held[chain.name] = made
             if chain.name in self._asked:
-                shown += FULL * values[chain.name]
-                held[chain.name] = 0 if forth == FULL else made
+                shown += made
+                held[chain.name] = 0  # the same
             for name in set(chain.inputs):
                 if last_reader[name] == chain.name:
                     del held[name]
         self._rise_to(shown + self.tape)
 
     def _go_back(self, planned: Sequence[Chain]) -> None:
-        values, back = self._values, self._storage.back
-        pulls = sum(FULL * values[name] for name in self._asked)
-        widest = max((FULL * values[name] for name in self._asked), default=0)
-        self._rise_to(self.tape + pulls + widest)  # in place of features, one after the other
+        values, forth, back = self._values, self._storage.forth, self._storage.back
+        shown = sum(forth * values[name] for name in self._asked)  # until each is passed
         arrived: dict[str, int] = {}
         tape = self.tape
         for chain in reversed(planned):
             came = arrived.pop(chain.name, 0)
+            copied = 0
             if chain.name in self._asked:
-                own = FULL * values[chain.name]
-                self._rise_to(tape + pulls + sum(arrived.values()) + came + (own if came else 0))
-                came, pulls = own, pulls - own
+                # A pull is added to what came, or written over the features.
+                own = forth * values[chain.name]
+                self._rise_to(tape + shown + sum(arrived.values()) + came)
+                shown -= own
+                if not came:
+                    came, copied = own, 0 if forth == back else back * values[chain.name]
             given = sum(back * values[name] for name in chain.inputs)
-            now = tape + pulls + sum(arrived.values()) + came
+            now = tape + shown + sum(arrived.values()) + came + copied
             self._rise_to(now + self._working_back(chain, given))
             for name in chain.inputs:
                 arrived[name] = back * values[name]
             tape -= self._kept(chain)
-        # In planes, and scaled as the picture was.
-        self._rise_to(sum(arrived.values()) + 2 * FULL * values[PICTURE])
+        if self._of_picture:  # in planes, and scaled as the picture was
+            self._rise_to(sum(arrived.values()) + 2 * FULL * values[PICTURE])
 
     def _kept(self, chain: Chain) -> int:
         """Return what a chain leaves for the way back."""
@@ -103,7 +109,7 @@ class LeanRun:
         read = sum(values[name] for name in layer.inputs)
         if layer.kind != "convolution":
             return 2 * MASK * read if self._kept(chain) else 0
-        shorter = PICTURE in layer.inputs and forth != FULL
+        shorter = PICTURE in layer.inputs and self._of_picture and forth != FULL
         copied = forth * read if shorter else 0
         if self._storage.kernel_forth and _is_3_by_3(layer):
             return copied
@@ -120,11 +126,10 @@ class LeanRun:
         if not full:
             read = sum(values[name] for name in layer.inputs)
             return given + (MASK * read if self._kept(chain) else 0)
-        copied = back * values[chain.name] if chain.name in self._asked and back != FULL else 0
         if (self._storage.kernel_back and _is_3_by_3(layer)) or not self._kept(chain):
-            return copied + given
+            return given
         masked = back * full
-        return copied + max(masked + MASK * full, masked + given)
+        return max(masked + MASK * full, masked + given)
 
 
 def _is_3_by_3(layer: Layer) -> bool:

@@ -97,9 +97,14 @@ def _look(
     of_bands = [*(name for name in asked if name in names), form.cut]
     in_bands, tapes = _run_crop(shallow, size, of_bands, (form.part, None), storage)
     behind, _ = _run(
-        deep, _values(deep, end, channels), [name for name in asked if name not in names], storage
+        deep,
+        _values(deep, end, channels),
+        [name for name in asked if name not in names],
+        storage,
+        of_picture=False,
     )
-    return tapes + max(FULL * channels * prod(end) + picture + in_bands, behind)
+    ends = (max(storage.forth, storage.back) if storage.lean else FULL) * channels * prod(end)
+    return tapes + max(ends + picture + in_bands, behind)
 
 
 def _run(
@@ -109,11 +114,12 @@ def _run(
     storage: Storage,
     *,
     parted: bool = False,
+    of_picture: bool = True,
 ) -> tuple[int, int]:
     """Return the peak of a way in and back, and what it keeps in between where that is little."""
     if not storage.lean:
         return plain_run(layers, values, asked, parted=parted), 0
-    run = LeanRun(layers, values, asked, storage)
+    run = LeanRun(layers, values, asked, storage, of_picture=of_picture)
     return run.peak, run.tape
 
 

@@ -1,4 +1,4 @@
-"""3 × 3 convolutions by Winograd in C++, forward and back to what they read."""
+"""In C++: 3 × 3 convolutions by Winograd, forward and back to what they read; Gram matrices."""
 
 from dream_core.native.convolution import (
     convolve,
@@ -8,6 +8,7 @@ from dream_core.native.convolution import (
     pull_back_to_picture,
     unpack,
 )
+from dream_core.native.gram import correlate, correlates
 from dream_core.native.library import VERSION, Operands, available, halves, paths, reason
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "available",
     "convolve",
     "convolve_picture",
+    "correlate",
+    "correlates",
     "halves",
     "new_alive",
     "paths",

@@ -79,7 +79,7 @@ def convolve(
     if pool and not rectify:
         raise ValueError("a pool follows the ReLU: leave rectify on, or pool elsewhere")
     out = _room(out, features.dtype, outputs, *_after(pool, rounds_up, height, width))
-    call = _call(
+    call = call_of(
         features,
         weight,
         out,
@@ -90,7 +90,7 @@ def convolve(
     )
     call.bias = _address(bias)
     call.rectify, call.pool, call.rounds_up = rectify, _POOLS[pool], rounds_up
-    _run("dream_convolve", "dream_scratch_bytes", call, _chosen(path, operands))
+    run("dream_convolve", "dream_scratch_bytes", call, path, operands)
     return out
 
 
@@ -129,11 +129,11 @@ def pull_back(
     if pool == "max" and alive is None:
         raise ValueError("a max pool can't be pulled back without the bits of its choices")
     out = _room(out, gradient.dtype, channels, *size)
-    call = _call(
+    call = call_of(
         gradient, weight, out, alive=alive, size=size, channels=(outputs, channels), threads=threads
     )
     call.back, call.pool, call.rounds_up = True, _POOLS[pool], rounds_up
-    _run("dream_convolve", "dream_scratch_bytes", call, _chosen(path, operands))
+    run("dream_convolve", "dream_scratch_bytes", call, path, operands)
     return out
 
 
@@ -154,7 +154,7 @@ def convolve_picture(
     _check(None, weight, (outputs, channels), alive, (outputs, height, width))
     out = _room(out, torch.float32, outputs, height, width)
     planes = picture.contiguous()
-    call = _call(
+    call = call_of(
         planes,
         weight,
         out,
@@ -164,7 +164,7 @@ def convolve_picture(
         threads=threads,
     )
     call.bias, call.rectify = _address(bias), rectify
-    _run("dream_convolve_picture", "dream_picture_scratch_bytes", call, _chosen(path, "float32"))
+    run("dream_convolve_picture", "dream_picture_scratch_bytes", call, path, "float32")
     return out
 
 
@@ -183,7 +183,7 @@ def pull_back_to_picture(
     _check(gradient, weight, (outputs, channels), alive, (outputs, height, width))
     if out is None:
         out = torch.empty(1, channels, height, width)
-    call = _call(
+    call = call_of(
         gradient,
         weight,
         out,
@@ -193,9 +193,7 @@ def pull_back_to_picture(
         threads=threads,
     )
     call.back = True
-    _run(
-        "dream_pull_back_to_picture", "dream_picture_scratch_bytes", call, _chosen(path, "float32")
-    )
+    run("dream_pull_back_to_picture", "dream_picture_scratch_bytes", call, path, "float32")
     return out
 
 
@@ -211,12 +209,13 @@ def _room(out: Tensor | None, dtype: torch.dtype, channels: int, height: int, wi
         raise ValueError("nothing is left of so small a picture behind this pool")
     if out is None:
         return torch.empty(1, height, width, channels, dtype=dtype).permute(0, 3, 1, 2)
-    if out.shape != (1, channels, height, width) or not _is_channels_last(out, dtype):
+    if out.shape != (1, channels, height, width) or not is_channels_last(out, dtype):
         raise ValueError(f"out must be {(1, channels, height, width)} {dtype}, channels last")
     return out
 
 
-def _is_channels_last(tensor: Tensor, dtype: torch.dtype) -> bool:
+def is_channels_last(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether a tensor, (1, C, H, W), is of that dtype and lies as (H, W, C)."""
     return tensor.dtype == dtype and tensor.permute(0, 2, 3, 1).is_contiguous()
 
 
@@ -230,7 +229,7 @@ def _check(
     if given is not None and not (
         given.shape[0] == 1
         and given.dtype in (torch.float32, torch.bfloat16)
-        and _is_channels_last(given, given.dtype)
+        and is_channels_last(given, given.dtype)
     ):
         raise ValueError("the kernel reads one float32 picture, channels last in memory")
     if weight.shape != (*channels, 3, 3) or weight.dtype != torch.float32:
@@ -256,21 +255,22 @@ def _address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _call(
+def call_of(
     read: Tensor,
-    weight: Tensor,
+    weight: Tensor | None,
     written: Tensor,
     *,
-    alive: Tensor | None,
+    alive: Tensor | None = None,
     size: tuple[int, int],
     channels: tuple[int, int],
     threads: int,
 ) -> Call:
+    """Return a call, but for its scratch room, that reads and writes these tensors."""
     if threads < 1:
         raise ValueError(f"{threads} threads can't do anything; give 1 or more")
     return Call(
         input=read.data_ptr(),
-        weight=weight.data_ptr(),
+        weight=_address(weight),
         output=written.data_ptr(),
         alive=_address(alive),
         parallel=parallel(),
@@ -283,7 +283,9 @@ def _call(
     )
 
 
-def _run(name: str, sizing: str, call: Call, path: str) -> None:
+def run(name: str, sizing: str, call: Call, path: str | None, operands: Operands) -> None:
+    """Run a function of the library by a path, the best where None, in the room that it needs."""
+    path = _chosen(path, operands)
     if call.half and path not in READ_HALF:
         raise ValueError(f"the path {path} reads and writes float32 only")
     number, pointer = PATHS.index(path), ctypes.byref(call)

@@ -13,7 +13,7 @@ Operands = Literal["float32", "bfloat16"]
 FILE = Path(__file__).with_name("winograd.so")
 # Of the bits that come out, as dream_version in winograd.cpp: raised with any change of a sum's
 # order or of what is multiplied. A plan names it, so that no dream goes on with other bits.
-VERSION = 2
+VERSION = 3
 # In the order of FACES in winograd.cpp.
 PATHS = ("portable", "avx2", "avx512", "avx512_bf16", "amx")
 BEST_FIRST: dict[Operands, tuple[str, ...]] = {
@@ -104,10 +104,11 @@ def load(file: Path) -> ctypes.CDLL | str:
     told = [getattr(found, name, int)() for name in ("dream_version", "dream_call_bytes")]
     if told != [VERSION, ctypes.sizeof(Call)] or not hasattr(found, "dream_deflate"):
         return f"{file.name} is of another release: run `python -m dream_core.native.build` again"
-    for name in ("dream_scratch_bytes", "dream_picture_scratch_bytes"):
-        getattr(found, name).restype = ctypes.c_int64
-    for name in ("dream_convolve", "dream_convolve_picture", "dream_pull_back_to_picture"):
+    for name in ("dream_convolve", "dream_convolve_picture", "dream_gram"):
         getattr(found, name).restype = None
+    for name in ("dream_scratch_bytes", "dream_picture_scratch_bytes", "dream_gram_scratch_bytes"):
+        getattr(found, name).restype = ctypes.c_int64
+    found.dream_pull_back_to_picture.restype = None
     return found
 
 

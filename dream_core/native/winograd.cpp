@@ -155,17 +155,21 @@ struct Face {
   int64_t (*picture_scratch_bytes)(const Call&);
   void (*convolve_picture)(const Call&);
   void (*pull_back_to_picture)(const Call&);
+  int64_t (*gram_scratch_bytes)(const Call&);
+  void (*correlate)(const Call&);
 };
 
-#define FACE(path, first)                                                               \
+#define FACE(path, first, gram)                                                         \
   {path::scratch_bytes, path::convolve, first::picture_scratch_bytes,                   \
-   first::convolve_picture, first::pull_back_to_picture}
+   first::convolve_picture, first::pull_back_to_picture, gram::gram_scratch_bytes,      \
+   gram::correlate}
 
 // In the order of library.py's PATHS.
 const Face FACES[] = {
-    FACE(portable, portable),
+    FACE(portable, portable, portable),
 #if X86
-    FACE(avx2, avx2), FACE(avx512, avx512), FACE(avx512_bf16, avx512), FACE(amx, avx512),
+    FACE(avx2, avx2, avx2), FACE(avx512, avx512, avx512), FACE(avx512_bf16, avx512, avx512),
+    FACE(amx, avx512, amx),
 #endif
 };
 
@@ -185,7 +189,7 @@ bool has_amx() {
 extern "C" {
 
 // Of the bits that come out: library.py's VERSION.
-int dream_version() { return 2; }
+int dream_version() { return 3; }
 
 // How many bytes a Call has: who has another idea of it comes from another release.
 int64_t dream_call_bytes() { return sizeof(Call); }
@@ -221,6 +225,13 @@ void dream_convolve_picture(int path, const Call* call) { FACES[path].convolve_p
 void dream_pull_back_to_picture(int path, const Call* call) {
   FACES[path].pull_back_to_picture(*call);
 }
+
+// F Fᵀ of input, (height, width, inputs), to output, (inputs, inputs), always float32.
+int64_t dream_gram_scratch_bytes(int path, const Call* call) {
+  return FACES[path].gram_scratch_bytes(*call);
+}
+
+void dream_gram(int path, const Call* call) { FACES[path].correlate(*call); }
 }
 
 #else  // from here on: once for each path
@@ -239,6 +250,9 @@ namespace PATH {
 #endif
 #if LEVEL < 4
 #include "picture.h"
+#endif
+#if LEVEL != 4
+#include "gram.h"
 #endif
 
 }  // namespace PATH

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dream_core.executors.building import build
-from dream_core.executors.executor import Executor, ExecutorTape
+from dream_core.executors.executor import Executor, ExecutorTape, Given
 from dream_core.executors.way import REFERENCE, Way
 from dream_core.model import PICTURE, Layer, Model, Pooling
 from dream_core.networks.preprocess import Preprocess
@@ -105,12 +105,13 @@ class Tape:
         self._tape = tape
         self._preprocess = preprocess
 
-    def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
+    def backward(self, gradients: Mapping[str, Given]) -> Tensor:
         """Return d loss / d picture, (3, H, W) RGB on [0, 1].
 
         Args:
-            gradients: d loss / d features of some or all layers asked, shaped like the features.
-                What arrives at a layer from deeper ones is added to its own.
+            gradients: d loss / d features of some or all layers asked, shaped like the features,
+                or what adds it: see `Given`. What arrives at a layer from deeper ones is added to
+                its own.
         """
         # Executors leave channels last or first; whoever moves a picture has it in planes.
         handed_on = [gradients]

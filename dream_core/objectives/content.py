@@ -23,14 +23,20 @@ class ContentHold:
 
     def measure(self, features: Tensor) -> Tensor:
         """Return Σ (F − F₀)², a scalar; at least float32, which doesn't overflow."""
-        away = features - self.target
-        return away.to(torch.promote_types(away.dtype, torch.float32)).square().sum()
+        return self._away(features).square().sum()
 
     def solve(self, statistic: Tensor) -> tuple[Tensor, Pull]:
         """Return the loss and how it pulls: 2 / N · (F − F₀)."""
         elements = self.target.numel()
 
-        def pull(features: Tensor) -> Tensor:
-            return (features - self.target) * (2 / elements)
+        def pull(features: Tensor, onto: Tensor | None = None, *, over: bool = False) -> Tensor:
+            own = self._away(features) * (2 / elements)
+            if onto is not None:
+                return onto.add_(own)
+            return features.copy_(own) if over else own.to(features.dtype)
 
         return statistic / elements, pull
+
+    def _away(self, features: Tensor) -> Tensor:
+        wide = torch.promote_types(features.dtype, torch.float32)
+        return features.to(wide) - self.target.to(wide)

@@ -1,12 +1,17 @@
 """Gram objective: hold the texture of a layer to a dose of the source's own texture."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from dream_core.objectives.objective import Pull
+from dream_core import native
+from dream_core.objectives.objective import Pull, wide_enough
+
+# Positions that are turned to other bits at once on a CPU: what is written is read from its caches.
+_AT_ONCE = 1 << 14
 
 
 def correlate(features: Tensor) -> Tensor:
@@ -21,12 +26,25 @@ def correlate(features: Tensor) -> Tensor:
 
     Source: the Gram matrix of Gatys et al. 2015 (arXiv:1508.06576), before its division.
     """
+    wide = wide_enough(features)
+    flat = features.flatten(2)[0]
     # Half precision ends at 65,504 and a sum over 512 × 512 positions doesn't: one inf would turn
     # the whole picture to NaN. Autocast is shut out, or it would halve the product again.
     with torch.autocast(features.device.type, enabled=False):
-        wide = torch.promote_types(features.dtype, torch.float32)
-        flat = features.to(wide).flatten(2)[0]
-        return flat @ flat.mT
+        if flat.dtype == wide:
+            return flat @ flat.mT
+        found = flat.new_zeros(len(flat), len(flat), dtype=wide)
+        for few in _few(flat.mT):
+            rows = few.to(wide)
+            found.addmm_(rows.mT, rows)
+        return found
+
+
+def correlate_by_kernel(features: Tensor) -> Tensor:
+    """`correlate`, by the native kernel where it reads such features."""
+    if not native.correlates(features):
+        return correlate(features)
+    return native.correlate(features.detach(), threads=torch.get_num_threads())
 
 
 @dataclass(frozen=True)
@@ -40,25 +58,58 @@ class GramDose:
 
     target: Tensor  # (C, C): dose · G₀
     elements: int  # C·H·W of the layer over the whole picture, whatever part is asked
+    correlate: Callable[[Tensor], Tensor] = correlate  # or another way to the same
 
     @classmethod
-    def capture(cls, gram: Tensor, dose: float, elements: int) -> Self:
+    def capture(
+        cls,
+        gram: Tensor,
+        dose: float,
+        elements: int,
+        correlate: Callable[[Tensor], Tensor] = correlate,
+    ) -> Self:
         """Fix the target from the source's Gram matrix, divided by the source's own elements."""
-        return cls(dose * gram, elements)
+        return cls(dose * gram, elements, correlate)
 
     def measure(self, features: Tensor) -> Tensor:
         """Return the part's share of the statistic, as in `correlate`."""
-        return correlate(features)
+        return self.correlate(features)
 
     def solve(self, statistic: Tensor) -> tuple[Tensor, Pull]:
         """Return the loss and how it pulls: 4 / (C² · N) · (G − dose · G₀) F."""
         excess = statistic / self.elements - self.target
         weights = excess.detach() * (4 / (excess.numel() * self.elements))
 
-        def pull(features: Tensor) -> Tensor:
+        def pull(features: Tensor, onto: Tensor | None = None, *, over: bool = False) -> Tensor:
             flat = features.detach().flatten(2)[0]
-            # Laid out as the features are, whichever way that is: an executor goes on from there.
-            pulled = torch.mm(weights.to(flat.dtype), flat, out=torch.empty_like(flat))
-            return pulled.view_as(features)
+            if onto is not None:
+                return _add_product(onto, flat.mT, weights)
+            if not over:
+                # Laid out as the features are, whichever way: an executor goes on from there.
+                pulled = torch.mm(weights.to(flat.dtype), flat, out=torch.empty_like(flat))
+                return pulled.view_as(features)
+            for few in _few(flat.mT):
+                few.copy_(few @ weights.to(few.dtype))
+            return flat.view_as(features)
 
         return excess.square().mean(), pull
+
+
+def _add_product(onto: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """Add features, (H · W, C), times weights, (C, C) symmetric, to (1, C, H, W), in its bits."""
+    weights = weights.to(onto.dtype)
+    width = onto.shape[3]
+    if onto.stride(2) != width * onto.stride(3):  # a part that is cut on both sides is not flat
+        return onto.add_((rows.to(onto.dtype) @ weights).mT.view_as(onto))
+    to = onto.flatten(2)[0].mT
+    if to.dtype == rows.dtype:
+        to.addmm_(rows, weights)
+    else:
+        for there, few in zip(_few(to), _few(rows), strict=True):
+            there.addmm_(few.to(to.dtype), weights)
+    return onto
+
+
+def _few(rows: Tensor) -> tuple[Tensor, ...]:
+    """Cut (positions, C) into as many at a time as caches hold; elsewhere than on a CPU, all."""
+    return torch.split(rows, _AT_ONCE if rows.device.type == "cpu" else len(rows))

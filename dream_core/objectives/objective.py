@@ -1,12 +1,21 @@
 """What every objective can do."""
 
-from collections.abc import Callable
 from typing import ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
-Pull = Callable[[Tensor], Tensor]
-"""From the features of a part of the picture to d loss / d features of that part."""
+
+class Pull(Protocol):
+    """From the features of a part of the picture to d loss / d features of that part."""
+
+    def __call__(
+        self, features: Tensor, onto: Tensor | None = None, *, over: bool = False
+    ) -> Tensor:
+        """Return it as the features are; or add it to `onto`, in place, and return that.
+
+        Without `onto`, it may be written `over` the features where nobody needs them any more.
+        """
 
 
 class Objective(Protocol):
@@ -23,3 +32,8 @@ class Objective(Protocol):
 
     def solve(self, statistic: Tensor) -> tuple[Tensor, Pull]:
         """Return the loss, a scalar, and how it pulls at any part's features."""
+
+
+def wide_enough(features: Tensor) -> torch.dtype:
+    """Return what a sum over a layer's features is computed in: float32 at least."""
+    return torch.promote_types(features.dtype, torch.float32)

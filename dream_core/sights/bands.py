@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor
 
-from dream_core.executors.executor import ExecutorTape
+from dream_core.executors import rooms
+from dream_core.executors.executor import ExecutorTape, Given
 from dream_core.forms import Form, Part
 from dream_core.networks import Network, Tape
 from dream_core.objectives.objective import Pull
@@ -67,11 +68,11 @@ class Bands:
         shallow = [each for each in pulls if each[0] in self._shallow]
         at_cut = self._pull_back_to_cut([each for each in pulls if each[0] not in self._shallow])
 
-        def pull(band: Part) -> tuple[Tape, dict[str, Tensor]]:
+        def pull(band: Part) -> tuple[Tape, dict[str, Given]]:
             features, tape = self._look_again(band)
-            gradients = pulled(shallow, features)
+            gradients = pulled(shallow, features, over=self._network.executor.lean)
             own = at_cut[:, :, self._place(band)]
-            gradients[self._cut] = gradients[self._cut] + own if self._cut in gradients else own
+            gradients[self._cut] = _joined(gradients.get(self._cut), own)
             return tape, gradients
 
         return self._bands.add_up(pull)
@@ -84,6 +85,7 @@ class Bands:
 
     def _put_together(self, sums: Sums) -> Tensor:
         """Run every band; return the ends of all in one, which nothing here holds on to."""
+        # First of all, so that what is deeper finds one free stretch behind it.
         ends = self._empty_ends()
         for band in self._bands.each():
             self._take(band, ends, sums)
@@ -108,20 +110,28 @@ class Bands:
         """Return d loss / d what the bands have put together."""
         assert self._tape is not None  # noqa: S101 (who pulls has measured)
         tape, self._tape = self._tape, None
-        return tape.backward(pulled(pulls, self._features))
+        over = self._network.executor.lean
+        return tape.backward(pulled(pulls, self._features, over=over))
 
     def _empty_ends(self) -> Tensor:
         model, pooling = self._network.model, self._network.pooling
         height, width = self._picture.shape[1:]
         size = model.sizes([self._cut], height, width, pooling)[self._cut]
-        lean = self._network.executor.lean  # and so channels last
-        return torch.empty(
-            (1, model.by_name[self._cut].channels, *size),
-            device=self._picture.device,
-            dtype=self._picture.dtype,
-            memory_format=torch.channels_last if lean else torch.contiguous_format,
-        )
+        channels = model.by_name[self._cut].channels
+        executor = self._network.executor
+        dtype = executor.gives or self._picture.dtype
+        if executor.lean:  # and so channels last, on a CPU
+            return rooms.features(dtype, channels, *size)
+        return torch.empty((1, channels, *size), device=self._picture.device, dtype=dtype)
 
     def _place(self, band: Part) -> slice:
         """Return a band's own rows among all at the cut."""
         return band.rows.outside(self._bands.stride_of(self._cut))
+
+
+def _joined(asked: Given | None, own: Tensor) -> Given:
+    """Return what gives both: what pulls at the cut itself, and what has come to it."""
+    if asked is None:
+        return own
+    assert not isinstance(asked, Tensor)  # noqa: S101 (`pulled` returns none)
+    return lambda came: asked(came).add_(own)

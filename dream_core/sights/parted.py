@@ -1,11 +1,13 @@
 """A picture seen in parts, each in a crop that holds all it can see."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dream_core.executors.executor import Given
 from dream_core.forms import Part, parts, reaches
 from dream_core.networks import Network, Tape
 from dream_core.objectives.objective import Pull
@@ -71,26 +73,26 @@ class Parted:
     def pull_back(self, pulls: Sequence[tuple[str, Pull]]) -> Tensor:
         """Pull; see `Sight.pull_back`."""
 
-        def pull(part: Part) -> tuple[Tape, dict[str, Tensor]]:
+        def pull(part: Part) -> tuple[Tape, dict[str, Given]]:
             features, tape = self.look(part)
-            return tape, pulled(pulls, features)
+            return tape, pulled(pulls, features, over=self._network.executor.lean)
 
         return self.add_up(pull)
 
-    def add_up(self, pull: Callable[[Part], tuple[Tape, dict[str, Tensor]]]) -> Tensor:
+    def add_up(self, pull: Callable[[Part], tuple[Tape, dict[str, Given]]]) -> Tensor:
         """Return d loss / d picture where `pull` gives each part's way back and own gradients."""
         gradient = torch.zeros_like(self._picture)
         for part in self.each():
             gradient[part.crop] += self._pull_back(part, *pull(part))
         return gradient
 
-    def _pull_back(self, part: Part, tape: Tape, own: dict[str, Tensor]) -> Tensor:
+    def _pull_back(self, part: Part, tape: Tape, own: dict[str, Given]) -> Tensor:
         """Return d loss / d crop, (3, h, w): nothing pulls at the halo. Uses `own` up."""
         height, width = (at.stop - at.start for at in part.crop[1:])
         sizes = self._network.model.sizes(own, height, width, self._network.pooling)
         return tape.backward(
             {
-                layer: self._amid_zeros(part, layer, own.pop(layer), sizes[layer])
+                layer: partial(self._add, part, layer, own.pop(layer), sizes[layer])
                 for layer in tuple(own)
             }
         )
@@ -106,6 +108,20 @@ class Parted:
         stride = self._strides[layer]
         everything = slice(None)
         return everything, everything, part.rows.inside(stride), part.columns.inside(stride)
+
+    def _add(
+        self, part: Part, layer: str, own: Given, size: tuple[int, int], came: Tensor | None
+    ) -> Tensor:
+        """Add a part's own gradient to what came to its whole crop, of `size` at that layer."""
+        if came is None:
+            alone = own if isinstance(own, Tensor) else own(None)
+            return self._amid_zeros(part, layer, alone, size)
+        here = came[self._own(part, layer)]
+        if isinstance(own, Tensor):
+            here.add_(own)
+        else:
+            own(here)
+        return came
 
     def _amid_zeros(self, part: Part, layer: str, own: Tensor, size: tuple[int, int]) -> Tensor:
         """Return a part's own gradient as one of its whole crop, of `size` at that layer."""

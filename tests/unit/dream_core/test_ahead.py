@@ -182,6 +182,8 @@ class Wall:
     at: Collection[int]  # which of the pictures that it has seen, by the order they came in
     seen: list[Tensor] = field(default_factory=list)
     looks: int = 0
+    lean = False
+    gives = None
 
     def forward(
         self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]

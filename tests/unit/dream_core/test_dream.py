@@ -320,6 +320,7 @@ class Overflowing:
 
     def __init__(self, inner: Executor, times: int) -> None:
         self.inner, self.times = inner, times
+        self.lean, self.gives = inner.lean, inner.gives
 
     def forward(
         self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]

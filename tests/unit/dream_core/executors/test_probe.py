@@ -214,11 +214,11 @@ def test_a_way_is_measured_in_rooms_that_are_there_already(
     """As a dream has them from its second step on; fresh pages cost the kernel half its lead."""
     made: list[int] = []
 
-    def mapped(fileno: int, size: int) -> mmap:
+    def taken(size: int) -> mmap:
         made.append(size)
-        return mmap(fileno, size)
+        return mmap(-1, size)
 
-    monkeypatch.setattr(rooms, "mmap", mapped)
+    monkeypatch.setattr(rooms, "_addresses", taken)
     look = _look(Way("winograd", "exact"), CPU)
     look()
     first = len(made)

@@ -1,12 +1,14 @@
 """Rooms: memory that is asked for once, and free again when nobody holds it."""
 
 from dataclasses import replace
+from mmap import mmap
 from weakref import ref
 
+import pytest
 import torch
 
 from dream_core.executors import Plan, rooms
-from dream_core.executors.rooms import SMALLEST, Rooms
+from dream_core.executors.rooms import RESERVED, SMALLEST, Rooms
 
 SIDE = 64
 CHANNELS = SMALLEST // (SIDE * SIDE * 4)
@@ -43,13 +45,42 @@ def test_a_room_stays_let_while_any_view_of_it_is_held() -> None:
     assert bool((view == 1).all())
 
 
-def test_a_larger_room_takes_the_place_of_one_that_is_too_small() -> None:
-    """Else each size would keep one of its own."""
+def test_what_is_free_again_is_one_with_its_neighbours() -> None:
+    """Else each size would keep a place of its own: more memory than is held at once."""
     house = Rooms()
-    for factor in (1, 2, 3):
-        house.features(torch.float32, factor * CHANNELS, SIDE, SIDE)
+    rooms = [house.features(torch.float32, CHANNELS, SIDE, SIDE) for _ in range(4)]
+    lies = [address(room) for room in rooms]
+    last = rooms.pop()
+    while rooms:
+        rooms.pop(len(rooms) // 2)  # the middle one, the last, the first
 
-    assert [len(room) for room in house._free] == [3 * SMALLEST]
+    larger = house.features(torch.float32, 3 * CHANNELS, SIDE, SIDE)
+    beyond = house.features(torch.float32, CHANNELS, SIDE, SIDE)
+
+    assert address(larger) == lies[0]
+    assert address(last) == lies[3]
+    assert address(beyond) == lies[3] + SMALLEST
+
+
+def test_where_addresses_are_counted_as_memory_only_what_is_needed_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A host that refuses to promise more than it has runs the dream all the same."""
+    taken: list[int] = []
+
+    def few(size: int) -> mmap:
+        taken.append(size)
+        if size > 10 * SMALLEST:
+            raise OSError("Cannot allocate memory")
+        return mmap(-1, size)
+
+    monkeypatch.setattr(rooms, "_addresses", few)
+    house = Rooms()
+
+    found = [house.features(torch.float32, CHANNELS, SIDE, SIDE).fill_(n) for n in range(2)]
+
+    assert taken == [RESERVED, SMALLEST] * 2
+    assert [room.unique().tolist() for room in found] == [[0.0], [1.0]]
 
 
 def test_rooms_are_gone_with_the_plan_that_they_were_taken_under() -> None:

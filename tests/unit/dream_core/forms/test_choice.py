@@ -59,6 +59,20 @@ def test_a_thrifty_choice_sees_a_large_picture_in_bands_and_a_small_one_whole(
     )
 
 
+@pytest.mark.parametrize("storage", [LEAN, SHORT], ids=["exact", "fast"])
+def test_thrift_pays_a_tenth_more_work_where_shallow_layers_are_asked_of_a_large_picture(
+    storage: Storage,
+) -> None:
+    """In bands to pool2 relu1_1 and relu2_1 are computed once more, and never held whole."""
+    five = spec(layers=dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu5_1"), 1.0))
+
+    form = choose(VGG, five, SIZE, PLENTY, storage, thrifty=True)
+
+    assert form is not None
+    assert form.cut == "pool2"
+    assert 1.05 < work(VGG, five, SIZE, form, storage) / work(VGG, five, SIZE) < 1.2
+
+
 def test_thrift_takes_no_form_that_goes_in_twice() -> None:
     """Neither tiles nor the reference's bands: both are half as much work again."""
     asked = spec(layers={"relu1_1": 1.0})

@@ -1,8 +1,9 @@
+import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from dream_core.objectives import GramDose, correlate
+from dream_core.objectives import GramDose, correlate, correlate_by_kernel
 
 
 def uniform(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -34,6 +35,40 @@ def test_the_pull_is_the_derivative_of_the_loss() -> None:
 
     (expected,) = torch.autograd.grad(loss, features)
     assert_close(pull(features.detach()), expected)
+
+
+@pytest.mark.parametrize("far", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("near", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("cut", [(), (slice(2, 7),), (slice(2, 7), slice(1, 4))], ids=len)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
+def test_what_came_from_deeper_layers_is_added_to(
+    layout: torch.memory_format, cut: tuple[slice, ...], near: torch.dtype, far: torch.dtype
+) -> None:
+    """In place and in its own bits, be it all of a picture, whole rows of it or a piece."""
+    features = uniform(5, 1, 6, 9, 8).to(near, memory_format=layout)[:, :, *cut]
+    came = uniform(6, 1, 6, 9, 8).to(far, memory_format=layout)
+    before = came.clone()
+    dose = GramDose.capture(torch.zeros(6, 6), 1.0, features.numel())
+    _, pull = dose.solve(dose.measure(features))
+
+    found = pull(features, came[:, :, *cut])
+
+    assert found.data_ptr() == came[:, :, *cut].data_ptr()
+    expected = before.clone()
+    expected[:, :, *cut] += pull(features.float())
+    assert_close(came, expected, atol=2e-2 if torch.bfloat16 in (near, far) else 1e-6, rtol=1e-5)
+    outside = torch.ones(9, 8, dtype=torch.bool)
+    outside[cut] = False
+    assert torch.equal(came[:, :, outside], before[:, :, outside])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_the_kernel_and_torch_correlate_alike(dtype: torch.dtype) -> None:
+    """Where the kernel has no form for features, torch sums them."""
+    features = uniform(9, 1, 40, 31, 17, dtype=torch.float64).to(dtype)
+
+    for laid in (features, features.contiguous(memory_format=torch.channels_last)):
+        assert_close(correlate_by_kernel(laid), correlate(laid), rtol=1e-5, atol=0)
 
 
 def test_a_dose_of_one_pulls_at_nothing() -> None:
