@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dream_core.executors import bits
+from dream_core.executors import bits, rooms
 from dream_core.executors.autograd import cropped, run_layer
 from dream_core.executors.convolutions import Convolutions, average, unpool
 from dream_core.forms.chain import Chain, chains, halves
@@ -52,7 +52,7 @@ class Direct:
                 alive[chain.name] = out
                 way_back.append((chain, back))
                 if chain.name in asked:
-                    features[chain.name] = out.to(like.dtype)
+                    features[chain.name] = rooms.converted(out, like.dtype)
                 for name in set(chain.inputs):
                     if last_reader[name] == chain.name:
                         del alive[name]
@@ -99,7 +99,9 @@ class DirectTape:
                     own = given.pop(chain.name)
                     came = arrived.get(chain.name)
                     # What is given belongs to who gave it; a way back writes on what it gets.
-                    arrived[chain.name] = own.clone() if came is None else came + own
+                    arrived[chain.name] = (
+                        rooms.copied(own, own.dtype) if came is None else came + own
+                    )
                     del own, came
                 if chain.name not in arrived:
                     continue
@@ -109,7 +111,7 @@ class DirectTape:
                 del pulled, gradient
         if PICTURE not in arrived:
             return self._like.new_zeros(self._shape)
-        return arrived[PICTURE].to(self._like.dtype)
+        return rooms.converted(arrived[PICTURE], self._like.dtype)
 
 
 def _alone(layer: Layer) -> Callable[[Layer, Tensor], tuple[Tensor, Back]]:

@@ -16,13 +16,19 @@ from torch import Tensor
 
 # What the C library keeps by itself, in pieces that fit again.
 SMALLEST = 1 << 20
+MAPPED = 1 << 25  # what glibc never keeps: the most that its own threshold grows to
 
 
 class Rooms:
     """Pieces of memory, each let to one tensor at a time; it is free again when that is gone."""
 
-    def __init__(self) -> None:
-        """Hold none yet."""
+    def __init__(self, maps_from: int = MAPPED) -> None:
+        """Hold none yet.
+
+        Args:
+            maps_from: bytes from which the C library asks the system for each block anew.
+        """
+        self.maps_from = maps_from
         self._free: list[mmap] = []
         self._lock = Lock()
 
@@ -56,6 +62,26 @@ _current: ContextVar[Rooms | None] = ContextVar("rooms", default=None)
 def features(dtype: torch.dtype, channels: int, height: int, width: int) -> Tensor:
     """Return room as `Rooms.features` does, in those that are lent out here if any are."""
     return (_current.get() or Rooms()).features(dtype, channels, height, width)
+
+
+def copied(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a copy of (1, C, H, W), channels last; on a CPU in such a room."""
+    if tensor.device.type != "cpu":
+        return tensor.to(dtype, memory_format=torch.channels_last, copy=True)
+    return features(dtype, *tensor.shape[1:]).copy_(tensor)
+
+
+def converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return (1, C, H, W) in that dtype, channels last: itself where it is so already."""
+    if tensor.dtype == dtype and tensor.is_contiguous(memory_format=torch.channels_last):
+        return tensor
+    return copied(tensor, dtype)
+
+
+def saves_pages(size: int) -> bool:
+    """Whether a block of that many bytes would lie in fresh pages, and rooms are lent out here."""
+    current = _current.get()
+    return current is not None and size >= current.maps_from
 
 
 @contextmanager

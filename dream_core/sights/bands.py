@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor
 
+from dream_core.executors import rooms
 from dream_core.executors.executor import ExecutorTape
 from dream_core.forms import Form, Part
 from dream_core.networks import Network, Tape
@@ -114,13 +115,10 @@ class Bands:
         model, pooling = self._network.model, self._network.pooling
         height, width = self._picture.shape[1:]
         size = model.sizes([self._cut], height, width, pooling)[self._cut]
-        lean = self._network.executor.lean  # and so channels last
-        return torch.empty(
-            (1, model.by_name[self._cut].channels, *size),
-            device=self._picture.device,
-            dtype=self._picture.dtype,
-            memory_format=torch.channels_last if lean else torch.contiguous_format,
-        )
+        shape, picture = (1, model.by_name[self._cut].channels, *size), self._picture
+        if self._network.executor.lean:  # and so on a CPU, channels last
+            return rooms.features(picture.dtype, *shape[1:])
+        return torch.empty(shape, device=picture.device, dtype=picture.dtype)
 
     def _place(self, band: Part) -> slice:
         """Return a band's own rows among all at the cut."""
