@@ -6,18 +6,20 @@ few rows at a time, so that what one operator writes the next one finds in the c
 
 Sixteen bits are a word, int16. A row of values is cut into sixteen parts of one length, the last
 filled up; bit k of word j says whether value j of part k passes. Of a 2 × 2 max pool, a row of
-windows holds four such truths of each: right in its upper row, right in its lower, lower, and above
-zero.
+windows has four rows of words, one for each place of a window: whether it's the one that passes.
 """
 
 from collections.abc import Iterator
-from math import inf
+from math import inf, prod
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dream_core.executors import rooms
+
 WORD = 16
+PLACES = 4  # of a window
 # A number as wide as a value.
 WHOLE = {
     torch.float64: torch.int64,
@@ -42,24 +44,22 @@ def rectify(features: Tensor) -> Tensor:
         Where they are above zero: words.
     """
     rows = _rows(features)
-    length = rows.shape[1]
-    words, truths = _words(rows, length), _scratch(rows, length)
-    for few in _few(rows, length):
-        values = torch.threshold_(rows[few], MINUS_INFINITY[features.dtype], 0)
-        here = truths[: len(values)]
-        torch.clamp_max(values, 1, out=here[:, :length])
-        _fold(here, words[few])
+    words, truths = _words(rows), _scratch(rows)
+    for few, packed in _few(rows, words):
+        here = truths[: len(few)]
+        torch.threshold_(few, MINUS_INFINITY[features.dtype], 0)
+        torch.clamp_max(few, 1, out=here[:, : few.shape[1]])
+        _fold(here, packed)
     return words
 
 
 def keep(gradient: Tensor, words: Tensor) -> Tensor:
     """Set a gradient, (1, C, H, W) channels-last, to zero where the bit is 0, in place."""
     rows = _rows(gradient)
-    length = rows.shape[1]
-    truths = _scratch(rows, length)
-    for few in _few(rows, length):
-        here = _unfold(words[few], truths[: few.stop - few.start])
-        rows[few].mul_(here[:, :length])
+    truths, powers = _scratch(rows), _powers(rows)
+    for few, packed in _few(rows, words):
+        here = _unfold(packed, powers, truths[: len(few)])
+        few.mul_(here[:, : few.shape[1]])
     return gradient
 
 
@@ -77,13 +77,13 @@ def pool(features: Tensor, *, rounds_up: bool, rectified: bool) -> tuple[Tensor,
     windows = _windows(whole if rectified else _ordered(whole), rounds_up=rounds_up)
     pooled = _empty(features, windows.shape[0], windows.shape[2])
     rows = _rows(pooled)
-    length = 4 * rows.shape[1]
-    words, truths = _words(rows, length), _scratch(rows, length)
-    for few in _few(rows, length):
-        here = truths[: few.stop - few.start]
-        floor = MINUS_INFINITY[features.dtype] if rectified else None
-        _choose(windows[few], rows[few], here[:, :length].view(len(here), 4, -1), floor)
-        _fold(here, words[few])
+    words, truths = _words(rows, PLACES), _scratch(rows, PLACES)
+    floor = MINUS_INFINITY[features.dtype] if rectified else None
+    for few, seen, packed in _few(rows, windows, words, each=PLACES):
+        here = truths[: len(few)]
+        _choose(seen, few, here[..., : few.shape[1]], floor)
+        _fold(here, packed)
+    _tell_apart(words)
     if not rectified:
         rows.copy_(_ordered(rows))
     return pooled, words
@@ -98,26 +98,26 @@ def unpool(gradient: Tensor, words: Tensor, height: int, width: int) -> Tensor:
     if found.shape[2:] != rounded:
         found.zero_()
     windows = _windows(_positions(found)[: rounded[0], : rounded[1]], rounds_up=False)
-    length = 4 * rows.shape[1]
-    truths = _scratch(rows, length)
-    for few in _few(rows, length):
-        here = _unfold(words[few], truths[: few.stop - few.start])
-        _send_back(rows[few], here[:, :length].view(len(here), 4, -1), windows[few])
+    truths, powers = _scratch(rows, PLACES), _powers(rows)
+    for few, back, packed in _few(rows, windows, words, each=PLACES):
+        here = _unfold(packed, powers, truths[: len(few)])[..., : few.shape[1]]
+        places = back.transpose(2, 3)  # (h, 2, 2, w, C)
+        torch.mul(few.view(len(few), 1, 1, *places.shape[3:]), here.view(places.shape), out=places)
     return found[:, :, :height, :width].contiguous(memory_format=torch.channels_last)
 
 
 def _choose(windows: Tensor, pooled: Tensor, places: Tensor, floor: int | None) -> None:
-    """Pool rows of windows, (h, 2, w, 2, C), and write the four truths of each as 0 or 1.
+    """Pool rows of windows, (h, 2, w, 2, C), and write four truths of each as 0 or 1.
 
     Args:
         windows: what is pooled.
         pooled: (h, w · C), written.
-        places: (h, 4, w · C), written.
+        places: (h, 4, w · C), written: right in the upper row, right in the lower, lower, alive.
         floor: up to which a value is rectified, None where none is.
     """
     left, right = windows.select(3, 0), windows.select(3, 1)
     across = torch.maximum(left, right)
-    places[:, :2].view_as(left).copy_(left).ne_(across)
+    places[:, :2].view(left.shape).copy_(left).ne_(across)
     upper, lower = across.view(len(pooled), 2, -1).unbind(1)
     torch.maximum(upper, lower, out=pooled)
     places[:, 2].copy_(upper).ne_(pooled)
@@ -127,60 +127,62 @@ def _choose(windows: Tensor, pooled: Tensor, places: Tensor, floor: int | None) 
         torch.clamp_max(torch.threshold_(pooled, floor, 0), 1, out=places[:, 3])
 
 
-def _send_back(gradient: Tensor, places: Tensor, windows: Tensor) -> None:
-    """Write a gradient, (h, w · C), into windows, (h, 2, w, 2, C), as `_choose` has written."""
-    split = torch.empty_like(places[:, :2])
-    upper, lower = split.unbind(1)
-    torch.mul(gradient, places[:, 3], out=upper)
-    torch.mul(upper, places[:, 2], out=lower)
-    upper.sub_(lower)
-    left, right = windows.select(3, 0), windows.select(3, 1)
-    split = split.view_as(left)
-    torch.mul(split, places[:, :2].view_as(left), out=right)
-    torch.sub(split, right, out=left)
+def _tell_apart(words: Tensor) -> None:
+    """Turn the truths of `_choose`, (h, 4, n), into one for each place of a window, in place."""
+    right_above, right_below, below, alive = words.unbind(1)
+    below &= alive
+    alive ^= below  # above, from here on
+    right_above &= alive
+    right_below &= below
+    words.copy_(
+        torch.stack([alive ^ right_above, right_above, below ^ right_below, right_below], dim=1)
+    )
 
 
 def _fold(truths: Tensor, words: Tensor) -> None:
-    """Write 0s and 1s, (h, 16 · n), as words, (h, n)."""
-    found = truths.view(len(truths), WORD, -1)
-    for half in (8, 4, 2, 1):
-        found = torch.add(found[:, :half], found[:, half:], alpha=1 << half)
-    words.copy_(found[:, 0])
+    """Write 0s and 1s, (..., 16 · n), as words, (..., n); what was there is worked in."""
+    found = truths.view(*truths.shape[:-1], WORD, -1)
+    for half in (8, 4, 2):
+        found[..., :half, :].add_(found[..., half : 2 * half, :], alpha=1 << half)
+    torch.add(found[..., 0, :], found[..., 1, :], alpha=2, out=words)
 
 
-def _unfold(words: Tensor, truths: Tensor) -> Tensor:
-    """Write words, (h, n), as 0s and 1s, (h, 16 · n), and return them."""
-    each = truths.view(len(words), WORD, -1)
-    torch.bitwise_and(
-        words.to(truths.dtype)[:, None], _powers(truths.dtype, words.device), out=each
-    )
+def _unfold(words: Tensor, powers: Tensor, truths: Tensor) -> Tensor:
+    """Write words, (..., n), as 0s and 1s, (..., 16 · n), and return them."""
+    each = truths.view(*truths.shape[:-1], WORD, -1)
+    torch.bitwise_and(words.to(truths.dtype)[..., None, :], powers, out=each)
     each.ne_(0)
     return truths
 
 
-def _powers(kind: torch.dtype, device: torch.device) -> Tensor:
+def _powers(rows: Tensor) -> Tensor:
     """Return one bit of a word each, (16, 1); the last is the sign of an int16."""
-    return (1 << torch.arange(WORD, device=device)).to(kind).view(WORD, 1)
+    return (1 << torch.arange(WORD, device=rows.device)).to(rows.dtype).view(WORD, 1)
 
 
-def _few(rows: Tensor, values: int) -> Iterator[slice]:
-    """Cut rows into as many at a time as caches hold, of so many values each; elsewhere all."""
-    step = max(1, _AT_ONCE // values) if rows.device.type == "cpu" else len(rows)
-    for first in range(0, len(rows), step):
-        yield slice(first, min(first + step, len(rows)))
+def _few(rows: Tensor, *others: Tensor, each: int = 1) -> Iterator[tuple[Tensor, ...]]:
+    """Cut rows and what goes with them: as many at a time as caches hold of `each`."""
+    step = _at_once(rows, each)
+    return zip(*(torch.split(tensor, step) for tensor in (rows, *others)), strict=True)
 
 
-def _scratch(rows: Tensor, values: int) -> Tensor:
-    """Return room for the truths of a few rows, so many each, filled up to words."""
-    most = next(_few(rows, values))
-    room = rows.new_empty(most.stop, -(-values // WORD) * WORD)
-    room[:, values:].zero_()
+def _at_once(rows: Tensor, each: int) -> int:
+    """Return how many rows are worked on at a time."""
+    few = max(1, _AT_ONCE // (each * rows.shape[1])) if rows.device.type == "cpu" else len(rows)
+    return min(few, len(rows))
+
+
+def _scratch(rows: Tensor, *each: int) -> Tensor:
+    """Return room for the truths of a few rows, so many rows for each, filled up to words."""
+    length = rows.shape[1]
+    room = rows.new_empty(_at_once(rows, prod(each)), *each, -(-length // WORD) * WORD)
+    room[..., length:].zero_()
     return room
 
 
-def _words(rows: Tensor, values: int) -> Tensor:
-    """Return room for the words of rows, of so many values each."""
-    shape = (len(rows), -(-values // WORD))
+def _words(rows: Tensor, *each: int) -> Tensor:
+    """Return room for the words of rows, so many rows of them for each."""
+    shape = (len(rows), *each, -(-rows.shape[1] // WORD))
     return torch.empty(shape, dtype=torch.int16, device=rows.device)
 
 
@@ -213,6 +215,8 @@ def _windows(positions: Tensor, *, rounds_up: bool) -> Tensor:
 
 
 def _empty(like: Tensor, height: int, width: int) -> Tensor:
+    if like.device.type == "cpu":
+        return rooms.features(like.dtype, like.shape[1], height, width)
     shape = (1, like.shape[1], height, width)
     return torch.empty(
         shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dream_core.executors import bits
+from dream_core.executors import bits, rooms
 from dream_core.executors.packed import Packed, packs, turns
 from dream_core.forms.chain import Chain
 from dream_core.model import Layer
@@ -58,7 +58,7 @@ class TorchConvolutions:
 
     def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `Convolutions`."""
-        features = features.to(self.gives, memory_format=torch.channels_last)
+        features = rooms.converted(features, self.gives)
         out = self._convolve(chain.first, features).contiguous(memory_format=torch.channels_last)
         pool = chain.pool
         if pool and pool.kind == "max_pool":
@@ -71,7 +71,7 @@ class TorchConvolutions:
     ) -> Tensor:
         """See `Convolutions`."""
         layer, pool = chain.first, chain.pool
-        gradient = gradient.to(self.gives, memory_format=torch.channels_last)
+        gradient = rooms.converted(gradient, self.gives)
         if pool:
             size = layer.size_after(*seen[2:])
             gradient = unpool(gradient, pool, alive, size)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dream_core.executors import bits
+from dream_core.executors import bits, rooms
 from dream_core.executors.autograd import cropped, run_layer
 from dream_core.executors.convolutions import Convolutions, average, unpool
 from dream_core.executors.executor import Given
@@ -117,7 +117,7 @@ def _added(own: Given, came: Tensor | None) -> Tensor:
     if not isinstance(own, Tensor):
         return own(came)
     # It belongs to who gave it; a way back writes on what it gets.
-    return own.clone() if came is None else came.add_(own)
+    return rooms.copied(own, own.dtype) if came is None else came.add_(own)
 
 
 def _alone(layer: Layer) -> Callable[[Layer, Tensor], tuple[Tensor, Back]]:

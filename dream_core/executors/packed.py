@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from dream_core.executors import rooms
 from dream_core.model import Layer
 
 Pair = tuple[int, int]
@@ -18,6 +19,8 @@ class Packed(NamedTuple):
     """Weights as oneDNN multiplies them fastest at the size that they were first laid out for."""
 
     weight: Tensor  # opaque
+    channels: int  # that come out
+    kernel: Pair
     padding: Pair
     stride: Pair
     dilation: Pair
@@ -38,14 +41,37 @@ class Packed(NamedTuple):
         cls, weight: Tensor, padding: Pair, stride: Pair, dilation: Pair, read: Sequence[int]
     ) -> Self:
         reorder = torch.ops.mkldnn._reorder_convolution_weight
-        return cls(reorder(weight, padding, stride, dilation, 1, read), padding, stride, dilation)
+        packed = reorder(weight, padding, stride, dilation, 1, read)
+        channels, _, *kernel = weight.shape
+        return cls(packed, channels, (kernel[0], kernel[1]), padding, stride, dilation)
 
     def convolve(self, features: Tensor, bias: Tensor | None) -> Tensor:
         """Return the convolution of features, (1, C, H, W) channels-last."""
-        run = torch.ops.mkldnn._convolution_pointwise
+        run = torch.ops.mkldnn
         where = (self.padding, self.stride, self.dilation)
-        found: Tensor = run(features, self.weight, bias, *where, 1, "none", [], "")
+        height, width = self._size_after(*features.shape[2:])
+        found: Tensor
+        if not rooms.saves_pages(self.channels * height * width * features.dtype.itemsize):
+            found = run._convolution_pointwise(
+                features, self.weight, bias, *where, 1, "none", [], ""
+            )
+            return found
+        # It writes only what it makes itself, in fresh pages; but it adds to what is there already.
+        room = rooms.features(features.dtype, self.channels, height, width).zero_()
+        found = run._convolution_pointwise_.binary(
+            room, features, self.weight, bias, *where, 1, "add", None, None, [], None
+        )
         return found
+
+    def _size_after(self, *read: int) -> Pair:
+        """Return (height, width) of what comes of features of that size."""
+        height, width = (
+            (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for side, kernel, padding, stride, dilation in zip(
+                read, self.kernel, self.padding, self.stride, self.dilation, strict=True
+            )
+        )
+        return height, width
 
 
 def packs(layer: Layer, features: Tensor) -> bool:

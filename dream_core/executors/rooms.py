@@ -20,6 +20,7 @@ SMALLEST = 1 << 20
 # Bytes of addresses that are taken at once. Only what is written on becomes memory.
 RESERVED = 1 << 32
 PAGE = mmap.PAGESIZE
+MAPPED = 1 << 25  # what glibc never keeps: the most that its own threshold grows to
 
 
 class Rooms:
@@ -29,8 +30,14 @@ class Rooms:
     so all the memory that is ever written on is what was held at once, and little more.
     """
 
-    def __init__(self, reserved: int = RESERVED) -> None:
-        """Hold none yet; take at least so many bytes of addresses each time they don't suffice."""
+    def __init__(self, maps_from: int = MAPPED, *, reserved: int = RESERVED) -> None:
+        """Hold none yet.
+
+        Args:
+            maps_from: bytes from which the C library asks the system for each block anew.
+            reserved: bytes of addresses that are taken at least, each time they don't suffice.
+        """
+        self.maps_from = maps_from
         self._reserved = reserved
         self._spaces: list[_Space] = []
         self._lock = Lock()
@@ -107,6 +114,26 @@ _current: ContextVar[Rooms | None] = ContextVar("rooms", default=None)
 def features(dtype: torch.dtype, channels: int, height: int, width: int) -> Tensor:
     """Return room as `Rooms.features` does, in those that are lent out here if any are."""
     return (_current.get() or Rooms(reserved=0)).features(dtype, channels, height, width)
+
+
+def copied(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a copy of (1, C, H, W), channels last; on a CPU in such a room."""
+    if tensor.device.type != "cpu":
+        return tensor.to(dtype, memory_format=torch.channels_last, copy=True)
+    return features(dtype, *tensor.shape[1:]).copy_(tensor)
+
+
+def converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return (1, C, H, W) in that dtype, channels last: itself where it is so already."""
+    if tensor.dtype == dtype and tensor.is_contiguous(memory_format=torch.channels_last):
+        return tensor
+    return copied(tensor, dtype)
+
+
+def saves_pages(size: int) -> bool:
+    """Whether a block of that many bytes would lie in fresh pages, and rooms are lent out here."""
+    current = _current.get()
+    return current is not None and size >= current.maps_from
 
 
 @contextmanager

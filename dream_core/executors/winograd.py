@@ -65,7 +65,7 @@ class WinogradConvolutions:
             )
             return out, alive
         out = native.convolve(
-            features.to(self.gives, memory_format=torch.channels_last),
+            rooms.converted(features, self.gives),
             weight,
             bias,
             rectify=chain.rectified,
@@ -84,7 +84,7 @@ class WinogradConvolutions:
         """See `Convolutions`."""
         pool = chain.pool
         weight = self._weights[f"{chain.first.name}.weight"]
-        gradient = gradient.to(self.gives, memory_format=torch.channels_last)
+        gradient = rooms.converted(gradient, self.gives)
         threads = torch.get_num_threads()
         if self._eats_a_picture(chain, seen):
             return native.pull_back_to_picture(gradient, weight, alive=alive, threads=threads)

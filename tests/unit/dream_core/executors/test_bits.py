@@ -83,4 +83,4 @@ def test_a_pools_bits_lead_back_as_its_indices_do(
     assert torch.equal(pooled, expected)
     assert torch.equal(found, far)
     assert torch.equal(gradient, before)
-    assert words.shape == (len(pooled[0, 0]), -(-4 * pooled.shape[3] * channels // 16))
+    assert words.shape == (len(pooled[0, 0]), 4, -(-pooled.shape[3] * channels // 16))

@@ -7,6 +7,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from dream_core.executors.packed import Packed, packs, turns
+from dream_core.executors.rooms import SMALLEST, Rooms, lent
 from dream_core.model import PICTURE, Layer
 
 # In float32, which oneDNN lays out on every CPU: sums are added up in another order.
@@ -48,6 +49,29 @@ def test_a_layout_convolves_as_the_weights_do_at_any_size(
     assert_close(here, expected, rtol=RTOL, atol=ATOL)
     assert torch.equal(here, elsewhere)
     assert here.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind["kernel"]))
+def test_a_large_convolution_has_the_same_bits_in_a_room_whatever_was_there(
+    kind: dict[str, Any], stride: tuple[int, int]
+) -> None:
+    """It adds to what it finds, so the room is emptied first; a NaN of before doesn't stay."""
+    layer = layer_of(**kind, stride=stride)
+    weight, features = drawn(24, 16, *layer.kernel), drawn(1, 16, 270, 250)
+    packed, bias = Packed.forth(layer, weight, features.shape), torch.ones(24)
+    expected = packed.convolve(features, bias)
+    house = Rooms(maps_from=SMALLEST)
+    left = house.features(torch.float32, *expected.shape[1:]).fill_(torch.nan)
+    lies = left.data_ptr()
+    del left
+
+    with lent(house):
+        found = packed.convolve(features, bias)
+
+    assert found.data_ptr() == lies
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind["kernel"]))

@@ -140,6 +140,34 @@ static void check(int path, int64_t height, int64_t width, int64_t channels, int
   }
 }
 
+// The Gram matrix of positions, in 16 bit where the path reads only those.
+static void correlate(int path, int64_t positions, int64_t channels) {
+  auto features = uniforms(positions * channels);
+  const auto read = upper(features);
+  if (path == 4) widen(read, features.data());
+  std::vector<float> found(channels * channels);
+  Call call = {};
+  call.height = 1, call.width = positions, call.inputs = call.outputs = channels, call.threads = 3;
+  call.half = path == 4, call.output = found.data();
+  call.input = call.half ? reinterpret_cast<const float*>(read.data()) : features.data();
+  const int64_t bytes = dream_gram_scratch_bytes(path, &call);
+  call.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
+  dream_gram(path, &call);
+  std::free(call.scratch);
+  for (int64_t a = 0; a < channels; a++)
+    for (int64_t b = 0; b < channels; b++) {
+      double sum = 0, size = 1;
+      for (int64_t i = 0; i < positions; i++) {
+        const double product = double(features[i * channels + a]) * features[i * channels + b];
+        sum += product, size += std::abs(product);
+      }
+      if (std::abs(found[a * channels + b] - sum) < 1e-5 * size) continue;
+      wrong++;
+      std::printf("path %d, Gram matrix of %ld, %ld channels: %g for %g\n", path, long(positions),
+                  long(channels), found[a * channels + b], sum);
+    }
+}
+
 // Packed bytes fit in the room that was told, and their end is in it.
 static void pack() {
   for (const int64_t count : {0, 1, 65535, 65536, 150001})
@@ -168,6 +196,8 @@ int main() {
     for (int64_t channels = 1; channels <= 4; channels++)
       check(path, 37, 19, channels, 21, 0, 0, true);
     check(path, 1, 1, 3, 64, 0, 0, true);
+    for (const int64_t positions : {1, 31, 257, 2100})
+      for (const int64_t channels : {1, 5, 33, 64}) correlate(path, positions, channels);
     std::printf("path %d: %d wrong\n", path, wrong);
   }
   return wrong > 0;
