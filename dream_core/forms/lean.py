@@ -111,7 +111,7 @@ class LeanRun:
             return 2 * MASK * read if self._kept(chain) else 0
         shorter = PICTURE in layer.inputs and self._of_picture and forth != FULL
         copied = forth * read if shorter else 0
-        if self._storage.kernel_forth and _is_3_by_3(layer):
+        if self._storage.kernel_forth and is_3_by_3(layer):
             return copied
         full = values[layer.name]
         return copied + (2 * MASK + (forth if chain.pool else 0)) * full
@@ -126,13 +126,13 @@ class LeanRun:
         if not full:
             read = sum(values[name] for name in layer.inputs)
             return given + (MASK * read if self._kept(chain) else 0)
-        if (self._storage.kernel_back and _is_3_by_3(layer)) or not self._kept(chain):
+        if (self._storage.kernel_back and is_3_by_3(layer)) or not self._kept(chain):
             return given
         masked = back * full
         return max(masked + MASK * full, masked + given)
 
 
-def _is_3_by_3(layer: Layer) -> bool:
+def is_3_by_3(layer: Layer) -> bool:
     """Whether the native kernel has a form for a convolution."""
     shape = (layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups)
     return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1)

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux'
         ("relu1_1,relu3_1", 601, 799, "avg", "autograd", "exact", "tiles", 256, ""),
         ("relu1_1,relu4_1", 500, 700, "max", "direct", "exact", "bands", 64, "pool2"),
         pytest.param(
+            ("relu5_1", 384, 512, "max", "winograd", "exact", "whole", 0, ""), marks=KERNEL
+        ),
+        pytest.param(
             ("relu3_1", 801, 1203, "max", "winograd", "exact", "whole", 0, ""), marks=KERNEL
         ),
         pytest.param(
