@@ -89,7 +89,7 @@ class Told:
 
 def main() -> None:
     """Dream, compare and print."""
-    with tempfile.TemporaryDirectory() as folder, _room(Path(folder)) as room:
+    with tempfile.TemporaryDirectory() as folder, own_room(Path(folder)) as room:
         told = []
         for number, dream in enumerate(DREAMS, 1):
             say(f"  dream {number} of {len(DREAMS)}")
@@ -171,11 +171,13 @@ class Room:
 
 
 @contextmanager
-def _room(folder: Path) -> Iterator[Room]:
+def own_room(folder: Path) -> Iterator[Room]:
     """Start a Valkey of its own; the probe's figures are taken anew."""
     settings = Settings(data_dir=folder, probe_file=folder / "probe.json")
     env = {**environment(settings), "PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen([sys.executable, "-P", "-m", "jobs.valkey"], env=env)
+    command = [sys.executable, "-P", "-m", "jobs.valkey"]
+    # It warns on stdout, where only lines of figures belong.
+    server = subprocess.Popen(command, env=env, stdout=sys.stderr)
     try:
         wait_until_up(connect(settings))
         yield Room(settings)

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import page
+from benchmarks.estimate import own_room
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(file.stem for file in (ROOT / "benchmarks").glob("[a-z]*.py"))
@@ -50,6 +51,18 @@ def step(precision: str, ratio: float, layers: Sequence[str] = ("relu3_1",)) -> 
         "versions": {"torch": "2.99", "python": "3.12"},
         "commit": "abc1234",
     }
+
+
+def test_what_valkey_says_is_no_line_of_figures(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It tells about its host on stdout, and `make bench` reads that of `benchmarks.estimate`."""
+    with own_room(tmp_path):
+        pass
+
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert "Valkey is now ready to exit" in told.err
 
 
 @pytest.mark.parametrize("name", MODULES)
