@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import torch
+from torch import Tensor
 
 from dream_core.architectures.vgg import vgg
 from dream_core.costs import Costs
@@ -19,6 +20,7 @@ from dream_core.executors.cpu import cpu_name, sixteen_bit_instructions
 from dream_core.executors.cuda import CudaStream, multiplying_in_full
 from dream_core.executors.rooms import Rooms, lent
 from dream_core.executors.way import REFERENCE, Paces, Way
+from dream_core.model import Layer
 from dream_core.picture.write import write_bytes
 from dream_core.spec import Precision
 from dream_core.version import version
@@ -45,7 +47,8 @@ def measure(device: torch.device, ways: Sequence[Way]) -> Paces:
     What else the machine does meets all ways alike.
     """
     with multiplying_in_full() if device.type == "cuda" else nullcontext():
-        return _measured({way: _look(way, device) for way in ways})
+        seen = _Seen.on(device)
+        return _measured({way: _look(way, seen) for way in ways})
 
 
 def _measured(looks: Mapping[Way, Callable[[], float]]) -> Paces:
@@ -63,21 +66,33 @@ def _measured(looks: Mapping[Way, Callable[[], float]]) -> Paces:
     return Paces({way: min(seconds) for way, seconds in taken.items()})
 
 
-def _look(way: Way, device: torch.device) -> Callable[[], float]:
-    """Return what looks at a random picture through a small VGG of random weights, and back."""
-    *layers, _last_pool = vgg(BLOCKS, pools_round_up=True, widths=WIDTHS)
-    generator = torch.Generator().manual_seed(0)
-    weights, inputs = {}, 3
-    for layer in layers:
-        if layer.kind == "convolution":
-            drawn = torch.randn((layer.channels, inputs, *layer.kernel), generator=generator)
-            weights[f"{layer.name}.weight"] = (drawn * (2 / (9 * inputs)) ** 0.5).to(device)
-            weights[f"{layer.name}.bias"] = torch.zeros(layer.channels, device=device)
-            inputs = layer.channels
-    side = SIDE_ON_CPU if device.type == "cpu" else SIDE_ON_GPU
-    picture = torch.rand((1, 3, side, side), generator=generator).to(device)
-    executor = build(way, weights, torch.float32)
+class _Seen(NamedTuple):
+    """What every way looks at: a random picture, through a small VGG of random weights."""
 
+    layers: Sequence[Layer]
+    weights: Mapping[str, Tensor]
+    picture: Tensor
+
+    @classmethod
+    def on(cls, device: torch.device) -> Self:
+        *layers, _last_pool = vgg(BLOCKS, pools_round_up=True, widths=WIDTHS)
+        generator = torch.Generator().manual_seed(0)
+        weights, inputs = {}, 3
+        for layer in layers:
+            if layer.kind == "convolution":
+                drawn = torch.randn((layer.channels, inputs, *layer.kernel), generator=generator)
+                weights[f"{layer.name}.weight"] = (drawn * (2 / (9 * inputs)) ** 0.5).to(device)
+                weights[f"{layer.name}.bias"] = torch.zeros(layer.channels, device=device)
+                inputs = layer.channels
+        side = SIDE_ON_CPU if device.type == "cpu" else SIDE_ON_GPU
+        picture = torch.rand((1, 3, side, side), generator=generator).to(device)
+        return cls(layers, weights, picture)
+
+
+def _look(way: Way, seen: _Seen) -> Callable[[], float]:
+    """Return what looks in a way, and back."""
+    layers, weights, picture = seen
+    device, executor = picture.device, build(way, weights, torch.float32)
     found, rooms = torch.zeros((), device=device), Rooms()
 
     def look() -> None:

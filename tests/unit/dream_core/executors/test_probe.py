@@ -10,7 +10,7 @@ import torch
 from dream_core.costs import Costs
 from dream_core.executors import REFERENCE, Paces, Probe, Way, rooms
 from dream_core.executors.building import ways_here
-from dream_core.executors.probe import HERE, _look, machine, measure
+from dream_core.executors.probe import HERE, _look, _Seen, machine, measure
 
 CPU = torch.device("cpu")
 WAYS = ways_here(CPU)
@@ -219,7 +219,7 @@ def test_a_way_is_measured_in_rooms_that_are_there_already(
         return mmap(-1, size)
 
     monkeypatch.setattr(rooms, "_addresses", taken)
-    look = _look(Way("winograd", "exact"), CPU)
+    look = _look(Way("winograd", "exact"), _Seen.on(CPU))
     look()
     first = len(made)
     look()
