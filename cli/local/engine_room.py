@@ -31,7 +31,10 @@ def look(settings: Settings) -> Iterator[Finding]:
     except (ImportError, OSError) as error:  # OSError: a library of CUDA that isn't there
         yield Finding("torch", f"can't be imported: {error}", "run `make install`")
         return
+    from dream_core.executors.cores import limit_threads
     from dream_core.executors.cpu import sixteen_bit_instructions
+
+    limit_threads()
 
     yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     kernels = torch.backends.cpu.get_cpu_capability()
