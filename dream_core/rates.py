@@ -21,7 +21,7 @@ from dream_core.spec import DreamSpec
 LONGEST_S = 1.6  # for all ways; with what the contest of ways takes it stays below 3 s
 # A look is a new dream of two iterations, the first of which lays out what the second finds: in
 # seconds of the second.
-TAKES = 4.0
+TAKES = 3.5
 
 
 class Look(NamedTuple):

@@ -27,7 +27,10 @@ LONGEST_S = 1.2  # for all of it; with the rates it stays below 3 s
 COUNTED_S = 0.4  # for the turns of the last stage
 TURNS = 7  # at most, in the last stage; the fastest of each counts
 TURNS_BEFORE = 2
-BEATEN = 3.0  # so many times as slow as a way with no fewer bits: not worth another look
+# A way that takes so many times as long as one with no fewer bits is out.
+BEATEN = 3.0
+# At a new size the first look makes what later ones find, so it decides only where it was so bad.
+HOPELESS = 8.0
 UNKNOWN = 8.0  # so many times the slowest: nobody knows before how slow a way is
 # VGG's own widths and depth.
 BLOCKS, WIDTHS = (2, 1, 2, 2), (64, 128, 256, 512)
@@ -124,7 +127,7 @@ def _turns(
             if best:
                 slowest = max(best.values()).seconds
                 expects = best[way].seconds if way in best else expected.get(way, UNKNOWN * slowest)
-                if expects > stopwatch.left or _beaten(way, best):
+                if expects > stopwatch.left or _beaten(way, best, HOPELESS):
                     continue
             took = stopwatch.time(look)
             best[way] = min(took, best.get(way, took))
@@ -133,10 +136,10 @@ def _turns(
     return best
 
 
-def _beaten(way: Way, taken: Mapping[Way, Took]) -> bool:
+def _beaten(way: Way, taken: Mapping[Way, Took], times: float = BEATEN) -> bool:
     """Whether a way with no fewer bits is so much faster that nobody will ask for this one."""
     others = [taken[other].seconds for other in taken if other.precision in ALLOWED[way.precision]]
-    return way in taken and taken[way].seconds > BEATEN * min(others)
+    return way in taken and taken[way].seconds > times * min(others)
 
 
 def _rows(taken: Mapping[Way, Took]) -> list[list[Way]]:
