@@ -61,9 +61,8 @@ STAGES_ON_GPU = (Stage(64), Stage(512))
 def measure(device: torch.device, ways: Sequence[Way]) -> Paces:
     """Time looks forth and back in each way; what else the machine does meets all ways alike."""
     stopwatch = Stopwatch.on(device.type, LONGEST_S)
-    on_gpu = device.type == "cuda"
-    with multiplying_in_full() if on_gpu else nullcontext():
-        stages = STAGES_ON_GPU if on_gpu else STAGES_ON_CPU
+    with multiplying_in_full() if device.type == "cuda" else nullcontext():
+        stages = STAGES_ON_CPU if device.type == "cpu" else STAGES_ON_GPU
         return contest(
             ways, stages, lambda stage, racing: Seen.on(device, stage).looks(racing), stopwatch
         )
@@ -89,7 +88,7 @@ def contest(
     # as it hardly ever wins.
     every = sorted(ways, key=lambda way: (way == REFERENCE, way.precision != "exact"))
     racing = _woken(enter(stages[0], every), stopwatch)
-    taken = _turns(enter(stages[1], racing), {}, stopwatch, TURNS_BEFORE)
+    taken = _turns(enter(stages[1], racing), {}, stopwatch, last=len(stages) == 2)
     seconds = {way: took.seconds for way, took in taken.items()}  # of a look at the last stage
     for before, stage in pairwise(stages[1:]):
         rows = _rows(taken)
@@ -97,8 +96,7 @@ def contest(
         expected = {way: stage.work / before.work * seconds[way] for way in racing}
         if sum(expected[row[0]] for row in rows) > stopwatch.left:
             break
-        turns = TURNS if stage == stages[-1] else TURNS_BEFORE
-        taken = _turns(enter(stage, racing), expected, stopwatch, turns)
+        taken = _turns(enter(stage, racing), expected, stopwatch, last=stage == stages[-1])
         scale = taken[racing[0]].seconds / seconds[racing[0]]
         found = {way: took.seconds for way, took in taken.items()}
         seconds = {way: scale * took for way, took in seconds.items()} | found
@@ -117,12 +115,12 @@ def _woken(looks: Mapping[Way, Look], stopwatch: Stopwatch) -> list[Way]:
 
 
 def _turns(
-    looks: Mapping[Way, Look], expected: Mapping[Way, float], stopwatch: Stopwatch, turns: int
+    looks: Mapping[Way, Look], expected: Mapping[Way, float], stopwatch: Stopwatch, *, last: bool
 ) -> dict[Way, Took]:
     """Return the fastest look of each way; only the first is taken whatever time there is."""
     best: dict[Way, Took] = {}
     began = stopwatch.left
-    for turn in range(turns):
+    for turn in range(TURNS if last else TURNS_BEFORE):
         for way, look in looks.items():
             if best:
                 slowest = max(best.values()).seconds

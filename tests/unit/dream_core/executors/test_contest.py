@@ -10,7 +10,16 @@ import torch
 
 from dream_core.executors import REFERENCE, Way, contest, rooms
 from dream_core.executors.building import ways_here
-from dream_core.executors.contest import LONGEST_S, STAGES_ON_CPU, Look, Seen, Stage, measure
+from dream_core.executors.contest import (
+    LONGEST_S,
+    STAGES_ON_CPU,
+    STAGES_ON_GPU,
+    TURNS,
+    Look,
+    Seen,
+    Stage,
+    measure,
+)
 from dream_core.executors.stopwatch import Stopwatch
 from dream_core.executors.way import WAYS
 
@@ -57,10 +66,12 @@ class Machine:
         self.woken.add(way)
         self.now += self.pace * (work + beside) / self.mine
 
-    def measured(self, ways: Sequence[Way] = WAYS, seconds: float = LONGEST_S) -> contest.Paces:
+    def measured(
+        self, ways: Sequence[Way] = WAYS, stages: Sequence[Stage] = STAGES_ON_CPU
+    ) -> contest.Paces:
         """Return what is found there."""
-        stopwatch = Stopwatch(seconds, wall=lambda: self.now, own=lambda: self.mine * self.now)
-        return contest.contest(ways, STAGES_ON_CPU, self.enter, stopwatch)
+        stopwatch = Stopwatch(LONGEST_S, wall=lambda: self.now, own=lambda: self.mine * self.now)
+        return contest.contest(ways, stages, self.enter, stopwatch)
 
 
 SLOW_IN_16_BIT = {way: took * (1 if way.precision == "exact" else 25) for way, took in EVEN.items()}
@@ -95,6 +106,15 @@ def test_with_time_enough_all_that_pays_is_found(pace: float) -> None:
     words = ("exact", "balanced", "fast", "auto")
     assert [found.way(word) for word in words] == [*WINOGRAD.values(), WINOGRAD["fast"]]  # type: ignore[arg-type]
     assert found.seconds[WINOGRAD["exact"]] == pytest.approx((0.4 + 0.1) * pace)
+
+
+def test_the_last_stage_has_more_turns() -> None:
+    """On a GPU it is the only one that counts."""
+    machine = Machine(0.0001, EVEN)
+
+    machine.measured(stages=STAGES_ON_GPU)
+
+    assert machine.looked.count((STAGES_ON_GPU[-1], WINOGRAD["exact"])) == TURNS
 
 
 def test_a_way_that_is_far_behind_is_looked_at_once_and_keeps_its_distance() -> None:
