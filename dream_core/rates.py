@@ -84,7 +84,7 @@ def _rates(dreams: Dreams, stopwatch: Stopwatch) -> tuple[Costs, list[Took]]:
     looks: list[tuple[Costs, Looked]] = []
     for look in LOOKS:
         costs = dreams.costs(look)
-        if looks and TAKES * costs.seconds(_fitted(looks)) > stopwatch.left:
+        if looks and not stopwatch.allows(TAKES * costs.seconds(_fitted(looks))):
             continue
         looks.append((costs, dreams.look(look, stopwatch)))
     told = looks[1:] or looks

@@ -94,7 +94,7 @@ def contest(
         rows = _rows(taken)
         racing = [way for rank in zip_longest(*rows) for way in rank if way]
         expected = {way: stage.work / before.work * seconds[way] for way in racing}
-        if sum(expected[row[0]] for row in rows) > stopwatch.left:
+        if not stopwatch.allows(sum(expected[row[0]] for row in rows)):
             break
         taken = _turns(enter(stage, racing), expected, stopwatch, last=stage == stages[-1])
         scale = taken[racing[0]].seconds / seconds[racing[0]]
@@ -125,7 +125,7 @@ def _turns(
             if best:
                 slowest = max(best.values()).seconds
                 expects = best[way].seconds if way in best else expected.get(way, UNKNOWN * slowest)
-                if expects > stopwatch.left or _beaten(way, best, HOPELESS):
+                if not stopwatch.allows(expects) or _beaten(way, best, HOPELESS):
                     continue
             took = stopwatch.time(look)
             best[way] = min(took, best.get(way, took))

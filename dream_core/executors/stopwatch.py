@@ -32,7 +32,8 @@ class Stopwatch:
             own: what this thread has computed; the wall's clock where another device does it.
         """
         self._wall, self._own = wall, own
-        self._until = wall() + seconds
+        self._began = Took(wall(), own())
+        self._until = self._began.seconds + seconds
 
     @classmethod
     def on(cls, device: str, seconds: float) -> Self:
@@ -46,7 +47,17 @@ class Stopwatch:
 
     def part(self, count: int) -> "Stopwatch":
         """Start another with one of `count` equal parts of what is left."""
-        return Stopwatch(self.left / count, wall=self._wall, own=self._own)
+        part = Stopwatch(self.left / count, wall=self._wall, own=self._own)
+        part._began = self._began
+        return part
+
+    def allows(self, seconds: float) -> bool:
+        """Whether something fits that would take so long on a machine of our own.
+
+        What is short passes between two turns of other programs, what is long does not.
+        """
+        passed, computed = self._wall() - self._began.seconds, self._own() - self._began.computed
+        return seconds <= self.left * (min(1.0, computed / passed) if passed else 1.0)
 
     def time(self, call: Callable[[], object]) -> Took:
         """Return what a call took."""

@@ -25,10 +25,17 @@ class Machine:
     slower: float
     now: float = 0.0
     mine: float = 1.0  # the part of the time in which it computes for us
+    others: float = 0.0  # seconds in which it didn't at all
 
     def stopwatch(self, seconds: float = LONGEST_S) -> Stopwatch:
         """Return one of its time."""
-        return Stopwatch(seconds, wall=lambda: self.now, own=lambda: self.mine * self.now)
+        own = lambda: self.mine * (self.now - self.others)  # noqa: E731
+        return Stopwatch(seconds, wall=lambda: self.now, own=own)
+
+    def wait(self, seconds: float) -> None:
+        """Let others compute."""
+        self.now += seconds
+        self.others += seconds
 
     def took(self, seconds: float) -> None:
         """Let time pass."""
@@ -72,6 +79,21 @@ def test_it_takes_no_longer_than_it_may(slower: float, ways: int) -> None:
         known = dreams.costs(Look(512, 384, "relu4_1"))
         expected = slower * known.seconds(dreams.true)
         assert known.seconds(found.costs[way]) == pytest.approx(expected, rel=0.15)
+
+
+def test_what_others_take_is_reckoned_with() -> None:
+    """A short look passed between two of their turns; a long one would last five times as long."""
+    machine = Machine(3.0)
+    dreams = Dreams(machine)
+    stopwatch = machine.stopwatch()
+    machine.wait(0.4)
+
+    rate({WAYS[0]: dreams}, stopwatch)
+    looked = len(dreams.looked)
+    alone = Dreams(Machine(3.0))
+    rate({WAYS[0]: alone}, alone.machine.stopwatch(LONGEST_S - 0.4))
+
+    assert looked < len(alone.looked)
 
 
 def test_ways_and_rates_together_stay_below_three_seconds() -> None:
