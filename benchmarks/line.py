@@ -13,6 +13,8 @@ from dream_core.version import version
 
 Line = dict[str, Any]
 
+# Units of what was foretold: of a dream's whole time, and of what was left of it at some iteration.
+WHOLE, LEFT = "median |told / taken - 1|", "median |told - left| / taken"
 INTERRUPTED = 130  # what shells call the exit by Ctrl-C
 
 

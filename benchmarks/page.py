@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import plot
-from benchmarks.line import Line, say
+from benchmarks.line import LEFT, Line, say
 from dream_core.picture.write import write_bytes
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -59,7 +59,8 @@ REST = """\
 ## Around the iteration
 
 For whoever hosts, and for whoever trusts an estimate. A ratio is that of a figure to its baseline.
-What is off is so by the median, at most in the worst case.
+What is off is so by the median, at most in the worst case; of the whole: as a part of the dream's
+whole time, as shortly before its end nearly nothing is left to be off from.
 """
 
 NOT_ON_GPU = """\
@@ -256,7 +257,8 @@ def _with_unit(value: float | None, line: Line) -> str:
         return "–"
     unit = line.get("unit", "")
     if unit.startswith("median |"):  # of errors, which are fractions
-        return f"off by {value * 100:.1f} %, at most {line['largest'] * 100:.0f} %"
+        of = " of the whole" if unit == LEFT else ""
+        return f"off by {value * 100:.1f} %{of}, at most {line['largest'] * 100:.0f} %"
     return f"{_rounded(value)} {unit}".strip()
 
 

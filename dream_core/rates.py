@@ -1,8 +1,8 @@
 """Rates: how long this machine takes for each kind of work, found by dreams on small pictures."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -10,54 +10,128 @@ import torch
 from dream_core.architectures import BUILT_IN
 from dream_core.costs import Costs, fit
 from dream_core.dream import Dream
+from dream_core.executors.contest import filters
 from dream_core.executors.plan import Plan
-from dream_core.executors.way import Way
+from dream_core.executors.stopwatch import Stopwatch, Took, busy
+from dream_core.executors.way import Rated, Way
 from dream_core.networks import Network, load_network
 from dream_core.picture.write import encode_png
 from dream_core.spec import DreamSpec
 
-# Height, width and layer. Deep and shallow, small and large, so that kinds of work can be told
-# apart: the first is mostly weights, features of the last two are larger than an allocator keeps.
+LONGEST_S = 1.6  # for all ways; with what the contest of ways takes it stays below 3 s
+# A look is a new dream of two iterations, the first of which lays out what the second finds: in
+# seconds of the second.
+TAKES = 3.5
+
+
+class Look(NamedTuple):
+    """What is dreamed."""
+
+    height: int
+    width: int
+    layer: str
+
+
+# Deep and shallow, small and large, so that kinds of work can be told apart: the second is mostly
+# weights, features of the largest are larger than an allocator keeps. The first one only wakes the
+# machine and says how slow it is, unless there is time for no other.
 LOOKS = (
-    (96, 128, "relu5_1"),
-    (384, 512, "relu1_1"),
-    (192, 256, "relu5_1"),
-    (192, 256, "relu1_1"),
-    (384, 512, "relu2_1"),
-    (192, 256, "relu2_1"),
+    Look(48, 64, "relu3_1"),
+    Look(96, 128, "relu5_1"),
+    Look(192, 256, "relu1_1"),
+    Look(384, 512, "relu1_1"),
+    Look(192, 256, "relu5_1"),
+    Look(384, 512, "relu2_1"),
+    Look(192, 256, "relu2_1"),
 )
-LONGEST_S = 0.5  # of one way: what was not looked at by then is reckoned from the rest
 
 
-def measure_rates(device: torch.device, ways: Sequence[Way]) -> dict[Way, Costs]:
+class Looked(NamedTuple):
+    """What a look took."""
+
+    iteration: Took
+    saved: float  # seconds of a pixel, to be encoded
+
+
+class Dreams(Protocol):
+    """What dreams in one way."""
+
+    def costs(self, look: Look) -> Costs:
+        """Return what an iteration will have to do."""
+
+    def look(self, look: Look, stopwatch: Stopwatch) -> Looked:
+        """Dream, and time the second iteration."""
+
+
+def measure_rates(device: torch.device, ways: Sequence[Way]) -> Rated:
     """Return the seconds that one of each kind takes in each way."""
+    stopwatch = Stopwatch.on(device.type, LONGEST_S)
     network = _network(device)
-    return {way: _rates(network, way) for way in ways}
+    return rate({way: SmallDreams(network, way) for way in ways}, stopwatch)
 
 
-def _rates(network: Network, way: Way) -> Costs:
-    """Time the second iteration of a dream for each look, as long as there is time."""
-    new = Plan.make(network.device, torch.float32, way)
-    looks: list[tuple[Costs, float]] = []
-    began = time.perf_counter()
-    for height, width, layer in LOOKS:
-        source = torch.rand((3, height, width), generator=torch.Generator().manual_seed(1))
-        size, spec = (height, width), DreamSpec(layers={layer: 1000.0})
-        plan = new.fitted(network.model, spec, size)  # in the form that it would have
-        dream = Dream(source, spec, network=network, plan=plan)
-        dream.step()  # lays out what the next one finds
-        start = time.perf_counter()
-        dream.step()
-        picture = dream.picture()  # here a GPU is waited for
-        stepped = time.perf_counter()
-        encode_png(np.asarray(picture))
-        ended = time.perf_counter()
-        looks.append(
-            (Costs.of(network.model, spec, size, plan.form, storage=plan.storage), stepped - start)
+def rate(dreams: Mapping[Way, Dreams], stopwatch: Stopwatch) -> Rated:
+    """Let each way have the same share of the time that there is."""
+    costs, iterations = {}, []
+    for done, (way, own) in enumerate(dreams.items()):
+        costs[way], taken = _rates(own, stopwatch.part(len(dreams) - done))
+        iterations += taken
+    return Rated(costs, busy(iterations))
+
+
+def _rates(dreams: Dreams, stopwatch: Stopwatch) -> tuple[Costs, list[Took]]:
+    """Look as often as there is time: what looks have told says how long the next will take."""
+    looks: list[tuple[Costs, Looked]] = []
+    for look in LOOKS:
+        costs = dreams.costs(look)
+        if looks and not stopwatch.allows(TAKES * costs.seconds(_fitted(looks))):
+            continue
+        looks.append((costs, dreams.look(look, stopwatch)))
+    told = looks[1:] or looks
+    return _fitted(told), [looked.iteration for _, looked in told]
+
+
+def _fitted(looks: Sequence[tuple[Costs, Looked]]) -> Costs:
+    """Return the rates that explain looks, and what the last one says of frames."""
+    taken = [(costs, looked.iteration.seconds) for costs, looked in looks]
+    return replace(fit(taken), saved=looks[-1][1].saved)
+
+
+class SmallDreams:
+    """Dreams in one way, which are thrown away."""
+
+    def __init__(self, network: Network, way: Way) -> None:
+        """Dream through `network`."""
+        self._network = network
+        self._new = Plan.make(network.device, torch.float32, way)
+
+    def costs(self, look: Look) -> Costs:
+        """Return what an iteration will have to do, in the form that it would have."""
+        spec, plan = self._planned(look)
+        return Costs.of(
+            self._network.model, spec, (look.height, look.width), plan.form, storage=plan.storage
         )
-        if ended - began > LONGEST_S:
-            break
-    return replace(fit(looks), saved=(ended - stepped) / (height * width))
+
+    def look(self, look: Look, stopwatch: Stopwatch) -> Looked:
+        """Dream, and time the second iteration."""
+        shape = (3, look.height, look.width)
+        source = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+        spec, plan = self._planned(look)
+        dream = Dream(source, spec, network=self._network, plan=plan)
+        dream.step()  # lays out what the next one finds
+        pictures: list[torch.Tensor] = []
+
+        def iterate() -> None:
+            dream.step()
+            pictures.append(dream.picture())  # here a GPU is waited for
+
+        iteration = stopwatch.time(iterate)
+        saved = stopwatch.time(lambda: encode_png(np.asarray(pictures[0])))
+        return Looked(iteration, saved.seconds / (look.height * look.width))
+
+    def _planned(self, look: Look) -> tuple[DreamSpec, Plan]:
+        spec = DreamSpec(layers={look.layer: 1000.0})
+        return spec, self._new.fitted(self._network.model, spec, (look.height, look.width))
 
 
 def _network(device: torch.device) -> Network:
@@ -67,9 +141,8 @@ def _network(device: torch.device) -> Network:
     generator, weights, inputs = torch.Generator().manual_seed(0), {}, 3
     for layer in model.layers:
         if layer.kind == "convolution":
-            spread = (6 / (inputs * 9)) ** 0.5
-            drawn = torch.rand((layer.channels, inputs, *layer.kernel), generator=generator)
-            weights[f"{layer.name}.weight"] = (2 * drawn - 1) * spread
+            spread = (2 / (inputs * 9)) ** 0.5
+            weights[f"{layer.name}.weight"] = filters(layer, inputs, generator) * spread
             weights[f"{layer.name}.bias"] = torch.zeros(layer.channels)
             inputs = layer.channels
     return load_network(model, weights, pooling="max", device=device)

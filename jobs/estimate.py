@@ -73,12 +73,20 @@ class Estimate(BaseModel):
     height: int
     iterations: int
     frames: int = Field(description="how many it would keep")
+    precision: str | None = Field(
+        description="that it would be computed in: fewer bits than `exact` only where they pay "
+        "on that machine; null where no worker has told"
+    )
     seconds: float | None = Field(description="once it runs; null where nothing is known yet")
     median_error: float | None = Field(
         description="of such estimates, a fraction: each earlier dream foretold as if it were new; "
         "null where there are too few"
     )
     basis: str = Field(description="what the seconds rest on, or why there are none")
+    measured_while_busy: bool = Field(
+        description="they rest on a measurement alone, during which other programs had the cores: "
+        "it may take a part of that time; the first dream will tell"
+    )
     wait_s: float | None = Field(
         description="until a worker takes it; null where nobody can tell: none is up, or the "
         "queue is paused"
@@ -119,9 +127,11 @@ class Estimate(BaseModel):
             height=size[0],
             iterations=spec.iterations,
             frames=takes.frames,
+            precision=rates.precision if rates else None,
             seconds=pace.seconds,
             median_error=pace.median_error,
             basis=pace.basis,
+            measured_while_busy=pace.measured_while_busy,
             wait_s=known.wait_s(queue, workers),
             memory_bytes=predicted_bytes(model, spec, size, form, storage),
             disk_bytes=takes.bytes,

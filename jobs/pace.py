@@ -77,6 +77,7 @@ class Pace:
     seconds: float | None
     median_error: float | None  # a fraction: of each sample, foretold as if it were new
     basis: str
+    measured_while_busy: bool = False
 
     @classmethod
     def of(
@@ -99,7 +100,7 @@ class Pace:
         kinds = {device.partition(":")[0] for device in devices}
         alike = _alike(samples, spec, kinds, rates)
         where = " or ".join(sorted(kinds)) or "any device"
-        measured = rates.costs if rates and spec.optimizer == "adam" else None
+        measured = rates if rates and spec.optimizer == "adam" else None
         own = [sample for sample in alike if sample.model == spec.model]
         told, foretell = (own or alike)[:LAST], _Foretelling(measured)
         if not told and not measured:
@@ -113,21 +114,24 @@ class Pace:
                 errors.append(abs(foretold / sample.took_s - 1))
         error = median(errors) if errors else None
         seconds = foretell(told, costs, spec.iterations)
-        return cls(seconds, error, _basis(told, where, bool(own), measured is not None, error))
+        busy = measured is not None and measured.busy and not told
+        return cls(seconds, error, _basis(told, where, bool(own), measured, error), busy)
 
 
 class _Foretelling:
     """How long a dream takes: by what was measured, put right by what earlier dreams took."""
 
-    def __init__(self, measured: Costs | None) -> None:
-        self._measured = measured
+    def __init__(self, measured: Rates | None) -> None:
+        self._measured = measured.costs if measured else None
+        # Of a busy machine any dream knows more.
+        self._voices = 0 if measured and measured.busy else VOICES
 
     def __call__(self, samples: Sequence[Sample], costs: Costs, iterations: int) -> float:
         """Return the seconds of a dream; without samples, by what was measured alone."""
         known = self._measured or TYPICAL
         looks = [(each.costs, each.seconds_per_iteration) for each in samples if each.costs]
         if self._measured and _believed(self._measured, looks):
-            looks += [(costs, costs.seconds(known))] * VOICES
+            looks += [(costs, costs.seconds(known))] * (self._voices if looks else VOICES)
         pace = costs.seconds(fit(looks, known, TRUST))
         starts = [each.start_s for each in samples if each.start_s is not None]
         start = median(starts) if starts else START_S
@@ -170,12 +174,13 @@ def _apart(other: Sample, sample: Sample, *, same_model: bool) -> bool:
 
 
 def _basis(
-    told: Sequence[Sample], where: str, own: bool, measured: bool, error: float | None
+    told: Sequence[Sample], where: str, own: bool, measured: Rates | None, error: float | None
 ) -> str:
     known = "error not known yet" if error is None else f"median error {error * 100:.0f} %"
     if not told:
-        return f"from what was measured on {where}, {known}"
+        busy = " while other programs were busy there" if measured and measured.busy else ""
+        return f"from what was measured on {where}{busy}, {known}"
     dreams = f"{len(told)} earlier {'dreams' if len(told) > 1 else 'dream'}"
     of = "" if own else " of other models"
-    first = "what was measured and " if measured else ""
+    first = "what was measured and " if measured and not measured.busy else ""
     return f"from {first}{dreams}{of} on {told[0].kind}, {known}"

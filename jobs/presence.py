@@ -46,6 +46,7 @@ class Rates(BaseModel):
     threads: int
     storage: Storage  # what it keeps in memory
     costs: Costs
+    busy: bool = False  # other programs had the cores while that was measured
 
 
 class Presence(BaseModel):

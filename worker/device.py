@@ -5,6 +5,7 @@ import os
 import torch
 
 from dream_core.errors import DeviceMissing
+from dream_core.executors.cores import cores
 from dream_core.executors.device import resolve_device
 from jobs.errors import BadSetting
 from jobs.settings import Settings
@@ -33,9 +34,9 @@ def take_device(settings: Settings) -> torch.device:
 def threads(settings: Settings, of_torch: int) -> int:
     """Return how many threads a worker may use: its share of those that torch would take.
 
-    torch counts physical cores, so that the workers of a host don't get into each other's way.
+    torch counts physical cores, so that the workers of a host don't get into each other's way; a
+    container may have time on fewer.
     """
     if settings.threads is not None:
         return settings.threads
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else of_torch
-    return max(1, min(of_torch, allowed) // max(settings.workers, 1))
+    return max(1, min(of_torch, cores() or of_torch) // max(settings.workers, 1))

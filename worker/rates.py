@@ -16,6 +16,7 @@ def rates(probe: Probe, device: torch.device) -> dict[str, Rates]:
             threads=torch.get_num_threads(),
             storage=storage(way, str(device)),
             costs=costs,
+            busy=busy,
         )
-        for asked, (way, costs) in probe.rates(device).items()
+        for asked, (way, costs, busy) in probe.rates(device).items()
     }

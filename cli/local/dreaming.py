@@ -25,9 +25,11 @@ def load(spec: DreamSpec, catalogue: Catalogue, device: str) -> "Network":
     Raises:
         DeviceMissing, WeightsMissing, WeightsCorrupt, ModelRefused: what is wrong with the host.
     """
+    from dream_core.executors.cores import limit_threads
     from dream_core.executors.device import resolve_device
     from dream_core.networks import load_network
 
+    limit_threads()
     where = resolve_device(device)
     model = catalogue[spec.model]
     weights = ensure_weights(model, catalogue.folder)

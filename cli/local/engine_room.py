@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,13 @@ from jobs.settings import Settings
 if TYPE_CHECKING:
     import torch
 
+    from dream_core.spec import Precision
+
 _DRIVER = Path("/proc/driver/nvidia/version")
 _PCI = Path("/sys/bus/pci/devices")
 _NVIDIA, _DISPLAY = "0x10de", "0x03"  # vendor, and how the class of a GPU begins
 _X86 = ("x86_64", "AMD64")
+FEWER_BITS: "tuple[Precision, ...]" = ("balanced", "fast")
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -27,18 +31,33 @@ def look(settings: Settings) -> Iterator[Finding]:
     except (ImportError, OSError) as error:  # OSError: a library of CUDA that isn't there
         yield Finding("torch", f"can't be imported: {error}", "run `make install`")
         return
+    from dream_core.executors.cores import limit_threads
+    from dream_core.executors.cpu import sixteen_bit_instructions
+
+    limit_threads()
+
     yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     kernels = torch.backends.cpu.get_cpu_capability()
-    yield cpu(platform.machine(), kernels, os.cpu_count() or 1)
+    sixteen_bit = sixteen_bit_instructions() if sys.platform == "linux" else None
+    yield cpu(platform.machine(), kernels, os.cpu_count() or 1, sixteen_bit)
     yield kernel()
     yield from _device(settings)
     if settings.device != "cpu" and not torch.version.hip:
         yield from unused_gpu(has_nvidia(_PCI), _version(_DRIVER), _why_no_cuda())
 
 
-def cpu(machine: str, kernels: str, cores: int) -> Finding:
-    """Return what the CPU can do: which of its kernels torch takes."""
+def cpu(machine: str, kernels: str, cores: int, sixteen_bit: str | None = None) -> Finding:
+    """Return what the CPU can do: which of its kernels torch takes, and what it has for 16 bit.
+
+    Args:
+        machine: the kind of processor.
+        kernels: as torch names them.
+        cores: how many it has.
+        sixteen_bit: its instructions for numbers of 16 bit, None where nobody tells.
+    """
     said = f"{machine}, {cores} cores, {kernels} kernels"
+    if sixteen_bit is not None:
+        said += f", {sixteen_bit or 'no 16-bit instructions'}"
     if machine in _X86 and not kernels.startswith("AVX"):
         fix = (
             "torch found no AVX2, dreams will be many times slower: let a virtual machine see its "
@@ -49,11 +68,14 @@ def cpu(machine: str, kernels: str, cores: int) -> Finding:
 
 
 def kernel() -> Finding:
-    """Return the instructions that our own kernel found; nothing is broken where it is missing."""
+    """Return the instructions that our own kernel takes; nothing is broken where it is missing."""
     from dream_core import native
 
-    ways = ", ".join((*native.paths("bfloat16"), *native.paths()))
-    return Finding("kernel", ways or f"none, dreams take several times longer: {native.reason()}")
+    ways = [*native.paths("bfloat16")[:1], *native.paths()[:1]]
+    built = f"built, takes {' and '.join(ways)}"
+    return Finding(
+        "kernel", built if ways else f"none, dreams take several times longer: {native.reason()}"
+    )
 
 
 def _device(settings: Settings) -> Iterator[Finding]:
@@ -88,7 +110,14 @@ def _speed(settings: Settings, device: "torch.device") -> str:
     told = f"auto is {probe.way(device)}"
     if settings.executor == "autograd":
         return f"{told}, as DREAM_EXECUTOR says"
-    return f"{told}; against the plain way: {probe.paces(device)}"
+    paces = probe.paces(device)
+    told += f"; times as fast as the plain way: {paces}"
+    in_vain = [word for word in FEWER_BITS if probe.way(device, word).precision == "exact"]
+    if in_vain:
+        are = "are" if len(in_vain) > 1 else "is"
+        told += f"; so {' and '.join(in_vain)} {are} computed exactly too"
+    busy = "; other programs had the cores meanwhile, so it will be measured again"
+    return told + busy if paces.busy else told
 
 
 def _described(device: "torch.device") -> str:

@@ -27,22 +27,27 @@ def estimate(service: Service, *, picture: Path, as_json: bool, **options: Any) 
     """
     height, width = measure(picture)
     size = {"width": [str(width)], "height": [str(height)]}
-    found = service.estimate(given(options) | size)
+    asked = given(options)
+    found = service.estimate(asked | size)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    for line in lines(found):
+    for line in lines(found, *asked.get("precision", [])[:1]):
         click.echo(line)
 
 
-def lines(found: dict[str, Any]) -> Iterator[str]:
-    """Give the two lines that tell an estimate."""
+def lines(found: dict[str, Any], asked: str | None = None) -> Iterator[str]:
+    """Give the two lines that tell an estimate, and why it has more bits than were asked."""
     seconds, wait_s = found["seconds"], found["wait_s"]
     time = "time unknown" if seconds is None else f"about {duration(seconds)}"
     waits = "an unknown wait" if wait_s is None else f"{duration(wait_s)} of waiting"
     yield f"{time}{f', after {waits}' if wait_s != 0 else ''} ({found['basis']})"
+    precision = found["precision"]
+    computed = f", {precision}" if precision else ""
+    if precision and asked in ("balanced", "fast") and precision != asked:
+        computed += f" as {asked} is no faster there"
     yield (
-        f"{found['iterations']} iterations at {found['width']} × {found['height']}: "
+        f"{found['iterations']} iterations at {found['width']} × {found['height']}{computed}: "
         f"{_amount(found['memory_bytes'])} of memory, "
         f"at most {_amount(found['disk_bytes'])} of disk for {found['frames']} frames"
     )

@@ -4,7 +4,7 @@ from dream_core.executors.device import available_devices, resolve_device
 from dream_core.executors.executor import Executor, ExecutorTape
 from dream_core.executors.plan import Plan
 from dream_core.executors.probe import Probe
-from dream_core.executors.way import REFERENCE, Paces, Way
+from dream_core.executors.way import REFERENCE, Paces, Rated, Way
 
 __all__ = [
     "REFERENCE",
@@ -13,6 +13,7 @@ __all__ = [
     "Paces",
     "Plan",
     "Probe",
+    "Rated",
     "Way",
     "available_devices",
     "resolve_device",

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dream_core.executors import bits, rooms
-from dream_core.executors.autograd import cropped, run_layer
+from dream_core.executors.autograd import cropped, pull_back, run_layer
 from dream_core.executors.convolutions import Convolutions, average, unpool
 from dream_core.executors.executor import Given
 from dream_core.forms.chain import Chain, chains, halves
@@ -190,7 +190,6 @@ def _refer(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
         out = run_layer(layer, {}, [leaf])
 
     def back(gradient: Tensor) -> list[Tensor]:
-        (found,) = torch.autograd.grad(out, leaf, gradient.to(wide))
-        return [found.to(gradient.dtype)]
+        return [pull_back([out], [gradient.to(wide)], leaf).to(gradient.dtype)]
 
     return out.detach().to(features.dtype), back

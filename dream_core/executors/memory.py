@@ -18,8 +18,8 @@ _SAID_ON_CPU = ("not enough memory", "can't allocate memory", "Cannot allocate m
 # where nobody sets it.
 _M_MMAP_THRESHOLD, _LOWEST, _GROWN = -3, 2**20, 2**25
 _MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup")
-_OWN = Path("/proc/self/cgroup")
+CGROUP = Path("/sys/fs/cgroup")
+OWN = Path("/proc/self/cgroup")
 # What a control group may take and has taken: of version 2, and of 1, whose memory is a tree apart.
 _LIMITS = (
     ("memory.max", "memory.current"),
@@ -41,7 +41,7 @@ def free_bytes(device: str) -> int | None:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    return _host_bytes(_MEMINFO, _groups(_OWN, _CGROUP))
+    return _host_bytes(_MEMINFO, groups(OWN, CGROUP))
 
 
 def total_bytes(device: str) -> int | None:
@@ -50,7 +50,7 @@ def total_bytes(device: str) -> int | None:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[1])
-    return _host_total(_MEMINFO, _groups(_OWN, _CGROUP))
+    return _host_total(_MEMINFO, groups(OWN, CGROUP))
 
 
 def process_bytes() -> int | None:
@@ -141,15 +141,21 @@ def _meminfo(meminfo: Path, name: str) -> int | None:
         return None
 
 
-def _groups(own: Path, root: Path) -> Iterator[Path]:
-    """Return the control groups that this process is in, as far as it can see them."""
+def groups(own: Path, root: Path, controller: str = "memory") -> Iterator[Path]:
+    """Return the control groups that this process is in, as far as it can see them.
+
+    Args:
+        own: what Linux tells of them.
+        root: where they lie.
+        controller: of version 1, which has a tree for each.
+    """
     try:
         lines = own.read_text().splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):
+        if controllers == "" or controller in controllers.split(","):
             group = root / controllers / path.lstrip("/")
             yield group
             yield from (above for above in group.parents if above.is_relative_to(root))

@@ -5,22 +5,18 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
-from torch import Tensor
 
-from dream_core.architectures.vgg import vgg
 from dream_core.costs import Costs
-from dream_core.executors.building import build, ways_here
+from dream_core.executors.building import ways_here
+from dream_core.executors.contest import measure
 from dream_core.executors.cpu import cpu_name, sixteen_bit_instructions
-from dream_core.executors.cuda import CudaStream, multiplying_in_full
-from dream_core.executors.rooms import Rooms, lent
-from dream_core.executors.way import REFERENCE, Paces, Way
-from dream_core.model import Layer
+from dream_core.executors.way import REFERENCE, Paces, Rated, Way
 from dream_core.picture.write import write_bytes
 from dream_core.spec import Precision
 from dream_core.version import version
@@ -29,89 +25,24 @@ log = logging.getLogger(__name__)
 
 FILE_VERSION = 1
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-LONGEST_S = 0.4  # for the turns that count; with all else that is measured it stays below 3 s
-TURNS = 7
-# VGG's own widths and depth, on a picture small enough: on a smaller one filters weigh more than
-# they do in a dream, and a GPU is not busy.
-BLOCKS, WIDTHS = (2, 1, 2, 2), (64, 128, 256, 512)
-SIDE_ON_CPU, SIDE_ON_GPU = 160, 512
+# What was measured on a busy machine counts for so long: the workers of a host start at once.
+BUSY_COUNTS_S = 600.0
+_BUSY_AT = "busy_at"  # in the file, beside the ways
 
 Measure = Callable[[torch.device, Sequence[Way]], Paces]
-MeasureRates = Callable[[torch.device, Sequence[Way]], Mapping[Way, Costs]]
+MeasureRates = Callable[[torch.device, Sequence[Way]], Rated]
 Machines = dict[str, dict[str, Any]]
 
 
-def measure(device: torch.device, ways: Sequence[Way]) -> Paces:
-    """Time one look forth and back in each way, turn about; the fastest turn of each counts.
+class Rate(NamedTuple):
+    """The way that a precision is run in here, and the seconds of each kind of its work."""
 
-    What else the machine does meets all ways alike.
-    """
-    with multiplying_in_full() if device.type == "cuda" else nullcontext():
-        seen = _Seen.on(device)
-        return _measured({way: _look(way, seen) for way in ways})
+    way: Way
+    costs: Costs
+    busy: bool  # other programs had the cores while it was measured
 
 
-def _measured(looks: Mapping[Way, Callable[[], float]]) -> Paces:
-    taken: dict[Way, list[float]] = {way: [] for way in looks}
-    for look in looks.values():
-        look()  # warms up
-    began = time.perf_counter()
-    for _ in range(TURNS):
-        for way, look in looks.items():
-            start = time.perf_counter()
-            look()
-            taken[way].append(time.perf_counter() - start)
-        if time.perf_counter() - began > LONGEST_S:
-            break
-    return Paces({way: min(seconds) for way, seconds in taken.items()})
-
-
-class _Seen(NamedTuple):
-    """What every way looks at: a random picture, through a small VGG of random weights."""
-
-    layers: Sequence[Layer]
-    weights: Mapping[str, Tensor]
-    picture: Tensor
-
-    @classmethod
-    def on(cls, device: torch.device) -> Self:
-        *layers, _last_pool = vgg(BLOCKS, pools_round_up=True, widths=WIDTHS)
-        generator = torch.Generator().manual_seed(0)
-        weights, inputs = {}, 3
-        for layer in layers:
-            if layer.kind == "convolution":
-                drawn = torch.randn((layer.channels, inputs, *layer.kernel), generator=generator)
-                weights[f"{layer.name}.weight"] = (drawn * (2 / (9 * inputs)) ** 0.5).to(device)
-                weights[f"{layer.name}.bias"] = torch.zeros(layer.channels, device=device)
-                inputs = layer.channels
-        side = SIDE_ON_CPU if device.type == "cpu" else SIDE_ON_GPU
-        picture = torch.rand((1, 3, side, side), generator=generator).to(device)
-        return cls(layers, weights, picture)
-
-
-def _look(way: Way, seen: _Seen) -> Callable[[], float]:
-    """Return what looks in a way, and back."""
-    layers, weights, picture = seen
-    device, executor = picture.device, build(way, weights, torch.float32)
-    found, rooms = torch.zeros((), device=device), Rooms()
-
-    def look() -> None:
-        with lent(rooms):
-            features, tape = executor.forward(picture, layers, {layers[-1].name})
-            found.copy_(tape.backward(features).sum())
-
-    # As a dream runs it: in rooms that are there already, and a GPU that is told each operation by
-    # itself is idle in between.
-    run = CudaStream(device).capture(look) if device.type == "cuda" else look
-
-    def timed() -> float:
-        run()
-        return float(found)  # here a GPU is waited for
-
-    return timed
-
-
-def by_dreams(device: torch.device, ways: Sequence[Way]) -> Mapping[Way, Costs]:
+def by_dreams(device: torch.device, ways: Sequence[Way]) -> Rated:
     """Time small dreams in each way."""
     from dream_core.rates import measure_rates  # it dreams, and a dream imports the probe
 
@@ -122,7 +53,8 @@ class Probe:
     """Which way a dream takes on a device of this machine, by what was measured on it.
 
     The figures lie in a file for all processes of a user: by CPU or GPU, threads, torch and our
-    own version. Where there is no file, or none that can be written, each process measures.
+    own version. Where there is no file, or none that can be written, each process measures. What
+    was measured while other programs had the cores counts for ten minutes only.
     """
 
     def __init__(
@@ -133,6 +65,7 @@ class Probe:
         precision: Precision = "auto",
         measure: Measure = measure,
         measure_rates: MeasureRates = by_dreams,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """Remember in `file`.
 
@@ -142,14 +75,16 @@ class Probe:
             precision: what `auto` stands for, whatever pays.
             measure: what looks at the clock for `way`.
             measure_rates: what does for `rates`.
+            now: seconds since 1970, by which figures age.
         """
         self._file = file
         self._executor = executor
         self._auto = precision
         self._measure = measure
         self._measure_rates = measure_rates
+        self._now = now
         self._known: dict[str, Paces] = {}
-        self._rates: dict[str, dict[Way, Costs]] = {}
+        self._rates: dict[str, Rated] = {}
 
     def way(self, device: torch.device, asked: Precision = "auto") -> Way:
         """Return the way of a dream that asks for that precision; measures where it must."""
@@ -167,12 +102,13 @@ class Probe:
                 if found is None:
                     found = self._measure(device, ways)
                     log.info("measured on %s: %s", key, found)
-                    told = {str(way): round(took, 6) for way, took in found.seconds.items()}
-                    self._keep("machines", key, told)
+                    # Null for those that there was no time for: they aren't tried again.
+                    told = {str(way): _short(found.seconds.get(way)) for way in ways}
+                    self._keep("machines", key, told, busy=found.busy)
             self._known[key] = found
         return self._known[key]
 
-    def rates(self, device: torch.device) -> dict[Precision, tuple[Way, Costs]]:
+    def rates(self, device: torch.device) -> dict[Precision, Rate]:
         """Return the way of each precision, and how long it takes for each kind of work.
 
         None of a reference that was asked for by name: nothing is measured for it.
@@ -181,15 +117,16 @@ class Probe:
             return {}
         ways = {word: self.way(device, word) for word in PRECISIONS}
         key, needed = machine(device), list(dict.fromkeys(ways.values()))
-        if not self._rates.get(key, {}).keys() >= set(needed):
+        if key not in self._rates or not self._rates[key].costs.keys() >= set(needed):
             with self._locked():
                 found = self._read_rates(key, needed)
                 if found is None:
-                    found = dict(self._measure_rates(device, needed))
-                    told = {str(way): asdict(rates) for way, rates in found.items()}
-                    self._keep("rates", key, told)
+                    found = self._measure_rates(device, needed)
+                    told = {str(way): asdict(costs) for way, costs in found.costs.items()}
+                    self._keep("rates", key, told, busy=found.busy)
             self._rates[key] = found
-        return {word: (way, self._rates[key][way]) for word, way in ways.items()}
+        rated = self._rates[key]
+        return {word: Rate(way, rated.costs[way], rated.busy) for word, way in ways.items()}
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -223,27 +160,39 @@ class Probe:
     def _read(self, key: str, ways: Sequence[Way]) -> Paces | None:
         """Return the figures of a machine, if there is one for every way that may be taken."""
         try:
-            told = {name: float(took) for name, took in self._all("machines")[key].items()}
-            found = Paces({way: told[str(way)] for way in ways})
+            told = self._all("machines")[key]
+            taken = {way: told[str(way)] for way in ways}
+            seconds = {way: float(took) for way, took in taken.items() if took is not None}
+            found = Paces(seconds, busy=_BUSY_AT in told)
+            well = min(seconds.values()) > 0 and any(way.precision == "exact" for way in seconds)
+            return found if well and self._counts(told) else None
         except (KeyError, ValueError, TypeError, AttributeError):
             return None
-        return found if all(took > 0 for took in found.seconds.values()) else None
 
-    def _read_rates(self, key: str, ways: Sequence[Way]) -> dict[Way, Costs] | None:
+    def _read_rates(self, key: str, ways: Sequence[Way]) -> Rated | None:
         """Return the rates of a machine, if there are some for each of these ways."""
         try:
             told = self._all("rates")[key]
             found = {way: Costs(**told[str(way)]) for way in ways}
-            return found if all(_is_pace(rates) for rates in found.values()) else None
+            well = all(_is_pace(costs) for costs in found.values()) and self._counts(told)
+            return Rated(found, busy=_BUSY_AT in told) if well else None
         except (KeyError, ValueError, TypeError, AttributeError):
             return None
 
-    def _keep(self, what: str, key: str, told: Mapping[str, Any]) -> None:
+    def _counts(self, told: Mapping[str, Any]) -> bool:
+        """Whether figures count: those of a busy machine do only while they are new."""
+        return _BUSY_AT not in told or 0 <= self._now() - float(told[_BUSY_AT]) < BUSY_COUNTS_S
+
+    def _keep(self, what: str, key: str, told: Mapping[str, Any], *, busy: bool) -> None:
         """Write figures of a machine, and leave all others as they are."""
         if self._file is None:
             return
         kept: dict[str, Machines] = {each: self._all(each) for each in ("machines", "rates")}
-        kept[what][key] = {**_mapping(kept[what].get(key)), **told}
+        before = _mapping(kept[what].get(key))
+        # Of one machine all were measured while it was busy, or none.
+        mixed = {} if busy or _BUSY_AT in before else before
+        marked = {_BUSY_AT: self._now()} if busy else {}
+        kept[what][key] = {**mixed, **told, **marked}
         content = json.dumps({"version": FILE_VERSION, **kept}, indent=1)
         try:
             write_bytes(self._file, content.encode())
@@ -256,6 +205,10 @@ HERE = Probe(precision="exact")
 
 Who steps a `Dream` in Python looks at its numbers: fewer bits are for who asks for them by name.
 """
+
+
+def _short(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
 
 
 def _mapping(told: object) -> dict[str, Any]:

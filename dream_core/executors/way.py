@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from dream_core.costs import Costs
 from dream_core.spec import Precision
 
 ExecutorName = Literal["autograd", "direct", "winograd"]
@@ -16,7 +17,7 @@ FAST_GAINS, BALANCED_GAINS = 1.5, 1.15
 REFERENCE_GAINS = 1.3
 
 # What a word allows: no fewer bits than it says, and more where fewer don't pay.
-_ALLOWED: Mapping[Resolved, tuple[Resolved, ...]] = {
+ALLOWED: Mapping[Resolved, tuple[Resolved, ...]] = {
     "exact": ("exact",),
     "balanced": ("exact", "balanced"),
     "fast": ("exact", "balanced", "fast"),
@@ -52,11 +53,19 @@ WAYS: tuple[Way, ...] = (
 )
 
 
+class Rated(NamedTuple):
+    """Seconds that one of each kind of work takes in each way, measured on one machine."""
+
+    costs: Mapping[Way, Costs]
+    busy: bool = False  # other programs had the cores meanwhile
+
+
 @dataclass(frozen=True)
 class Paces:
     """Seconds that one look forth and back took in each way, measured on one machine."""
 
     seconds: Mapping[Way, float]
+    busy: bool = False  # other programs had the cores meanwhile
 
     def way(self, asked: Precision) -> Way:
         """Return the fastest way that keeps what is asked.
@@ -66,7 +75,7 @@ class Paces:
         """
         if asked != "auto":
             return self._best(asked)
-        exact, balanced, fast = (self._best(word) for word in _ALLOWED)
+        exact, balanced, fast = (self._best(word) for word in ALLOWED)
         if self.seconds[balanced] >= FAST_GAINS * self.seconds[fast]:
             return fast
         if self.seconds[exact] >= BALANCED_GAINS * self.seconds[balanced]:
@@ -74,7 +83,7 @@ class Paces:
         return exact
 
     def _best(self, word: Resolved) -> Way:
-        allowed = [way for way in self.seconds if way.precision in _ALLOWED[word]]
+        allowed = [way for way in self.seconds if way.precision in ALLOWED[word]]
         return min(allowed, key=self._cost)
 
     def _cost(self, way: Way) -> float:

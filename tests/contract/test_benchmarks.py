@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import page
-from benchmarks.estimate import own_room
+from benchmarks.estimate import Told, own_room
+from benchmarks.line import LEFT
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(file.stem for file in (ROOT / "benchmarks").glob("[a-z]*.py"))
@@ -108,6 +109,21 @@ def test_an_error_is_told_with_the_worst_case() -> None:
     text, _ = page.contents([step("fast", 8.0), off])
 
     assert "| estimate | off by 8.4 %, at most 50 % | – |" in text
+
+
+def test_what_time_left_is_off_by_is_told_of_the_whole_dream() -> None:
+    """Where 0.1 s of 10 are left, half a second would be five times too much."""
+    told = Told(None, None, None, busy=False, taken_s=10.0, ended_at=100.0)
+    told.etas += [(95.0, 3.0), (99.9, 0.6), (100.0, 0.0)]
+
+    assert [told.late(iteration) for iteration in (1, 2, 3)] == [
+        pytest.approx(-0.2),
+        pytest.approx(0.05),
+        None,
+    ]
+    off = {"name": "time left", "value": 0.02, "unit": LEFT, "largest": 0.05}
+    text, _ = page.contents([step("fast", 8.0), off])
+    assert "| time left | off by 2.0 % of the whole, at most 5 % | – |" in text
 
 
 def test_what_nobody_has_measured_is_said_until_somebody_has() -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -258,28 +259,60 @@ def test_a_port_that_our_service_has_is_fine(
     assert "ok  port     the service answers at http://127.0.0.1:" in output
 
 
-def test_it_says_what_was_measured_and_what_auto_is_here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """By a file that is there already; a way can be ordered all the same."""
+def measured(file: Path, fast_s: float, **more: float) -> None:
+    """Write what was measured here: a look takes 0.4 s exactly, `fast_s` in 16 bit."""
     import torch
 
     from dream_core.executors.probe import FILE_VERSION, machine
     from dream_core.executors.way import WAYS
 
-    seconds = {"exact": 0.4, "balanced": 0.3, "fast": 0.1}
-    told = {str(way): seconds[way.precision] for way in WAYS if way.executor != "autograd"}
-    machines = {machine(torch.device("cpu")): {"autograd exact": 0.8, **told}}
-    file = tmp_path / "probe.json"
+    seconds = {"exact": 0.4, "balanced": 3 * fast_s, "fast": fast_s}
+    told = {str(way): seconds[way.precision] for way in WAYS} | {"autograd exact": 0.8}
+    machines = {machine(torch.device("cpu")): told | more}
     file.write_text(json.dumps({"version": FILE_VERSION, "machines": machines}))
+
+
+@pytest.fixture
+def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where figures are kept; any way may be taken."""
+    file = tmp_path / "probe.json"
     monkeypatch.setenv(f"{PREFIX}PROBE_FILE", str(file))
     monkeypatch.setenv(f"{PREFIX}DEVICE", "cpu")
-
-    ordered = said(capsys)
     monkeypatch.setenv(f"{PREFIX}EXECUTOR", "auto")
-    by_measure = said(capsys)
+    return file
 
-    assert "ok  speed    auto is autograd exact, as DREAM_EXECUTOR says" in ordered
+
+def test_it_says_what_was_measured_and_what_auto_is_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path
+) -> None:
+    """By a file that is there already; a way can be ordered all the same."""
+    measured(file, fast_s=0.1)
+
+    by_measure = said(capsys)
+    monkeypatch.setenv(f"{PREFIX}EXECUTOR", "autograd")
+    ordered = said(capsys)
+
     assert re.search(
-        r"ok  speed    auto is \w+ fast; against the plain way: .*direct exact 2.0", by_measure
+        r"ok  speed    auto is \w+ fast; times as fast as the plain way: .*direct exact 2.0",
+        by_measure,
+    )
+    assert "computed exactly" not in by_measure
+    assert "ok  speed    auto is autograd exact, as DREAM_EXECUTOR says" in ordered
+
+
+def test_it_says_which_words_gain_nothing_here(
+    capsys: pytest.CaptureFixture[str], file: Path
+) -> None:
+    """Without instructions for 16 bit nobody gets them, whoever asks."""
+    measured(file, fast_s=4.0)
+
+    assert "; so balanced and fast are computed exactly too\n" in said(capsys)
+
+
+def test_it_says_that_others_had_the_cores(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    """Such figures are not for good."""
+    measured(file, fast_s=0.1, busy_at=time.time())
+
+    assert "; other programs had the cores meanwhile, so it will be measured again\n" in said(
+        capsys
     )

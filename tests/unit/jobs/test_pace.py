@@ -84,6 +84,25 @@ def test_a_measurement_that_two_dreams_contradict_is_believed_no_more() -> None:
     assert told.seconds == pytest.approx(whole(MEASURED / 10, 30))
 
 
+def test_what_was_measured_while_others_computed_is_said_and_counts_until_a_dream_has_ended() -> (
+    None
+):
+    """Nobody knows how much too slow it is, but that it may be."""
+    busy = FAST_MACHINE.model_copy(update={"busy": True})
+
+    first, second = pace(rates=busy), pace(sample(MEASURED / 3), rates=busy)
+
+    assert first.measured_while_busy
+    assert first.seconds == pytest.approx(whole(MEASURED, 30))
+    assert first.basis == (
+        "from what was measured on cpu while other programs were busy there, error not known yet"
+    )
+    assert not second.measured_while_busy
+    assert second.seconds == pytest.approx(whole(MEASURED / 3, 30))
+    assert second.basis.startswith("from 1 earlier dream on cpu")
+    assert not pace(rates=FAST_MACHINE).measured_while_busy
+
+
 def test_dreams_of_another_way_than_the_measured_one_say_nothing() -> None:
     """A compiler was installed, and the probe has found a faster way than theirs."""
     slow = [sample(50.0, executor="autograd"), sample(50.0, threads=1)]

@@ -12,6 +12,14 @@ def test_workers_share_the_cores_of_a_host() -> None:
     assert threads(Settings(workers=2, threads=7), of_torch=4) == 7
 
 
+def test_a_container_shares_what_it_has_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch counts the cores of its host."""
+    monkeypatch.setattr("worker.device.cores", lambda: 6)
+
+    assert threads(Settings(workers=2), of_torch=64) == 3
+    assert threads(Settings(workers=2), of_torch=4) == 2
+
+
 def test_a_device_that_is_not_there_is_refused_with_those_that_are() -> None:
     """A worker that should use a GPU and can't says so at its start, not by being slow."""
     with pytest.raises(

@@ -3,7 +3,7 @@
 import torch
 
 from dream_core.costs import Costs
-from dream_core.executors import Paces, Probe, Way
+from dream_core.executors import Paces, Probe, Rated, Way
 from worker.rates import rates
 
 CPU = torch.device("cpu")
@@ -15,7 +15,9 @@ def test_each_precision_has_the_way_that_it_is_run_in_and_its_rates() -> None:
     probe = Probe(
         executor="direct",
         measure=lambda _, ways: Paces({way: 0.1 if way == fast else 1.0 for way in ways}),
-        measure_rates=lambda _, ways: {way: Costs(elements=1.0 + (way == fast)) for way in ways},
+        measure_rates=lambda _, ways: Rated(
+            {way: Costs(elements=1.0 + (way == fast)) for way in ways}, busy=True
+        ),
     )
 
     told = rates(probe, CPU)
@@ -24,4 +26,5 @@ def test_each_precision_has_the_way_that_it_is_run_in_and_its_rates() -> None:
     assert (told["exact"].executor, told["exact"].precision) == exact
     assert told["auto"] == told["fast"]
     assert (told["exact"].costs.elements, told["fast"].costs.elements) == (1.0, 2.0)
+    assert told["exact"].busy
     assert told["exact"].threads == torch.get_num_threads()

@@ -14,6 +14,15 @@ def test_an_x86_without_avx_is_named() -> None:
     assert "host-passthrough" in cpu("x86_64", "DEFAULT", 2).fix
 
 
+def test_what_a_cpu_has_for_16_bit_is_said_where_it_is_known() -> None:
+    """It decides whether fewer bits gain anything; a Mac doesn't tell."""
+    assert (
+        cpu("x86_64", "AVX2", 2, "").said == "x86_64, 2 cores, AVX2 kernels, no 16-bit instructions"
+    )
+    assert cpu("x86_64", "AVX512", 2, "amx_bf16").said.endswith(", amx_bf16")
+    assert cpu("arm64", "DEFAULT", 8, None).said == "arm64, 8 cores, DEFAULT kernels"
+
+
 @pytest.mark.parametrize("machine", ["aarch64", "arm64"])
 def test_other_processors_have_no_avx_to_miss(machine: str) -> None:
     """Torch calls NEON its default."""

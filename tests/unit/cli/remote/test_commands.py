@@ -367,11 +367,13 @@ ESTIMATE = {
     "seconds": 185.2,
     "median_error": 0.08,
     "basis": "from 14 earlier dreams on cpu, median error 8 %",
+    "measured_while_busy": False,
+    "precision": "exact",
     "wait_s": 0.0,
     "memory_bytes": 520_000_000,
     "disk_bytes": 1_250_000_000,
 }
-FORESEEN = "30 iterations at 512 × 341: 520 MB of memory, at most 1.2 GB of disk for 31 frames\n"
+FORESEEN = "30 iterations at 512 × 341{}: 520 MB of memory, at most 1.2 GB of disk for 31 frames\n"
 
 
 @pytest.mark.parametrize(
@@ -396,12 +398,39 @@ def test_an_estimate_is_told_in_two_lines(
 
     assert run(["estimate", str(picture), "--iterations", "30"]) == 0
 
-    assert capsys.readouterr().out == f"{line}\n{FORESEEN}"
+    assert capsys.readouterr().out == f"{line}\n{FORESEEN.format(', exact')}"
     assert asked[0].headers["content-type"].startswith("multipart/form-data")
     body = asked[0].content.decode()
     for name, value in {"width": "60", "height": "40", "iterations": "30"}.items():
         assert f'name="{name}"\r\n\r\n{value}\r\n' in body
     assert "filename" not in body
+
+
+@pytest.mark.parametrize(
+    ("asked", "computed", "said"),
+    [
+        ("fast", "exact", ", exact as fast is no faster there"),
+        ("fast", "fast", ", fast"),
+        ("auto", "balanced", ", balanced"),
+        ("fast", None, ""),
+    ],
+)
+def test_bits_that_would_gain_nothing_are_said(
+    asked: str,
+    computed: str | None,
+    said: str,
+    serving: Serving,
+    capsys: Capture,
+    tmp_path: Path,
+) -> None:
+    """Who asks for fast on a CPU without instructions for it gets an exact dream."""
+    picture = tmp_path / "cat.png"
+    Image.new("RGB", (60, 40)).save(picture)
+    serving({"POST /estimate": [httpx.Response(200, json={**ESTIMATE, "precision": computed})]})
+
+    assert run(["estimate", str(picture), "--precision", asked]) == 0
+
+    assert FORESEEN.format(said) in capsys.readouterr().out
 
 
 def test_an_estimate_for_programs_is_the_document(

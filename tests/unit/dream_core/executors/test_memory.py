@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from dream_core.executors.memory import (
-    _groups,
     _host_bytes,
     _host_total,
     free_bytes,
+    groups,
     process_bytes,
     ran_out,
     total_bytes,
@@ -80,8 +80,8 @@ def test_the_least_limit_of_the_groups_above_a_process_counts(
     (root / group / limit).write_text("900000\n")
     (root / group / used).write_text("400000\n")
 
-    assert _host_bytes(meminfo, _groups(own, root)) == 500_000
-    assert _host_bytes(meminfo, _groups(tmp_path / "none", root)) == 1_024_000
+    assert _host_bytes(meminfo, groups(own, root)) == 500_000
+    assert _host_bytes(meminfo, groups(tmp_path / "none", root)) == 1_024_000
 
 
 def test_what_there_is_in_all_is_the_hosts_or_the_containers(tmp_path: Path) -> None:

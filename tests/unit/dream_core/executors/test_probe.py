@@ -1,16 +1,15 @@
 import json
 import threading
 from collections.abc import Sequence
-from mmap import mmap
 from pathlib import Path
 
 import pytest
 import torch
 
 from dream_core.costs import Costs
-from dream_core.executors import REFERENCE, Paces, Probe, Way, rooms
+from dream_core.executors import REFERENCE, Paces, Probe, Rated, Way
 from dream_core.executors.building import ways_here
-from dream_core.executors.probe import HERE, _look, _Seen, machine, measure
+from dream_core.executors.probe import BUSY_COUNTS_S, HERE, machine
 
 CPU = torch.device("cpu")
 WAYS = ways_here(CPU)
@@ -22,12 +21,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.asked: list[Sequence[Way]] = []
+        self.busy = False
 
     def __call__(self, device: torch.device, ways: Sequence[Way]) -> Paces:
         """Find 16 bit a good deal faster."""
         self.asked.append(ways)
         seconds = {"exact": 0.4, "balanced": 0.3, "fast": 0.1}
-        return Paces({way: seconds[way.precision] for way in ways})
+        return Paces({way: seconds[way.precision] for way in ways}, self.busy)
 
 
 @pytest.fixture
@@ -82,13 +82,16 @@ def test_other_threads_are_measured_for_themselves(file: Path, clock: Clock) -> 
         b'{"version": 1, "machines": {"HERE": {"direct exact": "soon"}}}',
         b'{"version": 1, "machines": {"HERE": [1]}}',
         b'{"version": 1, "machines": {"HERE": {"direct exact": 1.0}}}',
+        b'{"version": 1, "machines": {"HERE": {NONE}}}',
         b"\xff\x00",
     ],
 )
 def test_a_file_that_says_nothing_is_written_anew(file: Path, clock: Clock, content: bytes) -> None:
-    """Torn, of a later version, edited by hand, or of a version with fewer ways."""
+    """Torn, of a later version, edited by hand, of a version with fewer ways, or of no way."""
     file.parent.mkdir()
-    file.write_bytes(content.replace(b"HERE", machine(CPU).encode()))
+    none = ", ".join(f'"{way}": null' for way in WAYS)
+    content = content.replace(b"HERE", machine(CPU).encode()).replace(b"NONE", none.encode())
+    file.write_bytes(content)
 
     assert Probe(file, measure=clock).way(CPU) == FAST
 
@@ -149,26 +152,18 @@ def test_what_auto_stands_for_can_be_said(clock: Clock) -> None:
     assert probe.way(CPU, "fast") == FAST
 
 
-def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On this very machine, by the real clock; what it says is not for a test to know."""
-    monkeypatch.setattr("dream_core.executors.probe.TURNS", 1)
-
-    found = measure(CPU, WAYS)
-
-    assert list(found.seconds) == list(WAYS)
-    assert all(took > 0 for took in found.seconds.values())
-
-
 class RatesClock:
     """A measurement of rates that is counted."""
 
     def __init__(self) -> None:
         self.asked: list[list[Way]] = []
+        self.busy = False
 
-    def __call__(self, device: torch.device, ways: Sequence[Way]) -> dict[Way, Costs]:
+    def __call__(self, device: torch.device, ways: Sequence[Way]) -> Rated:
         """Find each way's multiply-adds as slow as its place says."""
         self.asked.append(list(ways))
-        return {way: Costs(multiply_adds=(1 + WAYS.index(way)) * 1e-12) for way in ways}
+        found = {way: Costs(multiply_adds=(1 + WAYS.index(way)) * 1e-12) for way in ways}
+        return Rated(found, busy=self.busy)
 
 
 def test_the_rates_of_the_ways_that_are_taken_are_measured_once(file: Path, clock: Clock) -> None:
@@ -179,7 +174,7 @@ def test_the_rates_of_the_ways_that_are_taken_are_measured_once(file: Path, cloc
     told = first.rates(CPU)
 
     assert told == first.rates(CPU) == second.rates(CPU)
-    assert {word: way for word, (way, _) in told.items()} == {
+    assert {word: way for word, (way, *_) in told.items()} == {
         word: first.way(CPU, word) for word in ("exact", "balanced", "fast", "auto")
     }
     assert len(rates.asked) == len(clock.asked) == 1
@@ -207,21 +202,67 @@ def test_a_reference_by_name_has_no_rates(clock: Clock) -> None:
     assert clock.asked == rates.asked == []
 
 
-@pytest.mark.skipif("winograd" not in {way.executor for way in WAYS}, reason="no native kernel")
-def test_a_way_is_measured_in_rooms_that_are_there_already(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_way_that_there_was_no_time_for_is_not_tried_again(file: Path) -> None:
+    """Or a slow machine would measure in every process."""
+    asked: list[object] = []
+
+    def slow(_: torch.device, ways: Sequence[Way]) -> Paces:
+        asked.append(ways)
+        return Paces({Way("direct", "exact"): 3.0})
+
+    told = [Probe(file, measure=slow).way(CPU, "fast") for _ in range(2)]
+
+    assert told == [Way("direct", "exact")] * 2
+    assert len(asked) == 1
+
+
+def test_what_was_measured_on_a_busy_machine_counts_for_a_while(file: Path, clock: Clock) -> None:
+    """So long that the workers of a host, which start at once, don't all measure."""
+    rates, now = RatesClock(), [1e9]
+    clock.busy = rates.busy = True
+
+    def probe() -> Probe:
+        return Probe(file, measure=clock, measure_rates=rates, now=lambda: now[0])
+
+    first, second = probe(), probe()
+    assert first.rates(CPU) == second.rates(CPU)
+    assert first.paces(CPU).busy is second.paces(CPU).busy is True
+    assert all(rate.busy for rate in second.rates(CPU).values())
+    assert (len(clock.asked), len(rates.asked)) == (1, 1)
+
+    now[0] += BUSY_COUNTS_S
+    clock.busy = rates.busy = False
+    assert not any(rate.busy for rate in probe().rates(CPU).values())
+    now[0] += BUSY_COUNTS_S
+    assert not probe().paces(CPU).busy
+    assert (len(clock.asked), len(rates.asked)) == (2, 2)
+
+
+@pytest.mark.parametrize("at", [1e10, "yesterday", None])
+def test_a_time_that_says_nothing_has_it_measured_anew(
+    file: Path, clock: Clock, at: object
 ) -> None:
-    """As a dream has them from its second step on; fresh pages cost the kernel half its lead."""
-    made: list[int] = []
+    """The clock was set back since, or somebody has edited the file."""
+    clock.busy = True
+    Probe(file, measure=clock, now=lambda: 1e9).way(CPU)
+    told = json.loads(file.read_bytes())
+    told["machines"][machine(CPU)]["busy_at"] = at
+    file.write_text(json.dumps(told))
 
-    def taken(size: int) -> mmap:
-        made.append(size)
-        return mmap(-1, size)
+    Probe(file, measure=clock, now=lambda: 1e9).way(CPU)
 
-    monkeypatch.setattr(rooms, "_addresses", taken)
-    look = _look(Way("winograd", "exact"), _Seen.on(CPU))
-    look()
-    first = len(made)
-    look()
+    assert len(clock.asked) == 2
 
-    assert len(made) == first > 0
+
+def test_rates_of_a_busy_machine_take_none_with_them(file: Path, clock: Clock) -> None:
+    """Of one machine all were measured while it was busy, or none."""
+    rates = RatesClock()
+    exact = Probe(file, measure=clock, measure_rates=rates, executor="direct")
+    exact.rates(CPU)
+    rates.busy = True
+    other = [way for way in WAYS if way.executor == "winograd"]
+
+    Probe(file, measure=clock, measure_rates=rates).rates(CPU)
+
+    kept = json.loads(file.read_bytes())["rates"][machine(CPU)]
+    assert ("direct exact" in kept) is not bool(other)
