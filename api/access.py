@@ -46,17 +46,18 @@ class Access:
         answer = _Answer(scope, send)
         # For as long as this request's task lives: a broken one is reported after we are left.
         logs.bind(request=answer.request)
-        with self._metrics.in_flight.track_inprogress():
-            try:
-                await self.app(scope, receive, answer.send)
-            except asyncio.CancelledError:
-                answer.status = answer.status or CUT_OFF
-                raise
-            except Exception:
-                answer.status, answer.problem = 500, DreamError.code
-                raise
-            finally:
-                self._tell(answer)
+        self._metrics.in_flight.inc()
+        try:
+            await self.app(scope, receive, answer.send)
+        except asyncio.CancelledError:
+            answer.status = answer.status or CUT_OFF
+            raise
+        except Exception:
+            answer.status, answer.problem = 500, DreamError.code
+            raise
+        finally:
+            self._metrics.in_flight.dec()
+            self._tell(answer)
 
     def _tell(self, answer: "_Answer") -> None:
         seconds = time.perf_counter() - answer.began

@@ -11,7 +11,6 @@ import pytest
 import redis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi.testclient import TestClient
-from pydantic import SecretStr
 from starlette.types import Message, Receive, Scope, Send
 
 from api import polls
@@ -231,25 +230,6 @@ def test_only_so_many_answers_are_kept(
     assert (between, records_read(client)) == (before, before + 1)
 
 
-def test_a_password_and_a_database_lead_to_the_same_redis(
-    settings: Settings, client: redis.Redis, picture: Picture
-) -> None:
-    """The line reads the URL as the ledger does."""
-    client.execute_command("ACL", "SETUSER", "polls", "on", ">sword/fish", "~*", "&*", "+@all")
-    url = str(settings.redis_url and settings.redis_url.get_secret_value())
-    inner = settings.model_copy(
-        update={
-            "redis_url": SecretStr(url.replace("unix://", "unix://polls:sword%2Ffish@") + "?db=3")
-        }
-    )
-    ledger = Ledger(connect(inner), Store(settings.data_dir), lambda *_, **__: None)
-    claim = running(ledger, picture)
-
-    with asking(inner) as asked:
-        assert asked.document(claim.job.id)["status"] == "running"
-    client.execute_command("ACL", "DELUSER", "polls")
-
-
 def test_scripts_that_redis_was_told_to_forget_are_told_again(
     asked: Asked, dreaming: Claim, client: redis.Redis
 ) -> None:
@@ -268,6 +248,19 @@ def valkey(tmp_path: Path) -> Iterator[Outside]:
     """A server of the test's own, to be killed."""
     with outside(tmp_path / "valkey") as up:
         yield up
+
+
+def test_a_password_and_a_database_lead_to_the_same_redis(
+    valkey: Outside, tmp_path: Path, picture: Picture
+) -> None:
+    """The line reads the URL as the ledger does."""
+    connect(Settings(data_dir=valkey.data_dir)).config_set("requirepass", "sword/fish")
+    settings = Settings(redis_url=f"{valkey.url}?db=3", redis_password="sword/fish")  # type: ignore[arg-type]
+    ledger = Ledger(connect(settings), Store(tmp_path / "data"), lambda *_, **__: None)
+    claim = running(ledger, picture)
+
+    with asking(settings) as asked:
+        assert asked.document(claim.job.id)["status"] == "running"
 
 
 @pytest.mark.parametrize("lost", ["nothing", "its last second", "everything"])
