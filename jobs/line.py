@@ -19,7 +19,8 @@ from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SILENCE_S: Final = 0.5  # then the ledger is asked, which waits longer
+# Then the ledger is asked, which waits longer; up to twice as long where others are asking too.
+SILENCE_S: Final = 0.5
 
 Reply = int | bytes | None
 
@@ -58,12 +59,7 @@ class Line:
         talk = self._talk
         if talk is None:
             raise LedgerAway("there is no line to it")
-        try:
-            async with asyncio.timeout(SILENCE_S):
-                return await talk.ask("EVALSHA", self._sha, "0", *args)
-        except TimeoutError as error:
-            talk.hang_up()  # its answers may be for nobody by now
-            raise LedgerAway("it is silent") from error
+        return await talk.ask("EVALSHA", self._sha, "0", *args)
 
     async def _connect(self) -> "_Talk":
         place = _place(self._settings)
@@ -95,10 +91,13 @@ class _Talk(asyncio.Protocol):
     """One connection: questions go out as they come, and are answered in that order."""
 
     def __init__(self) -> None:
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._asked = deque[asyncio.Future[Reply]]()
         self._come = b""
+        self._answers = 0
+        self._watched = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -108,6 +107,7 @@ class _Talk(asyncio.Protocol):
         for answer in self._asked:
             if not answer.done():
                 answer.set_exception(LedgerAway(exc or "it hung up"))
+        self._asked.clear()
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -115,6 +115,14 @@ class _Talk(asyncio.Protocol):
         """Close the connection; who waits for an answer hears that there is none."""
         if self._transport:
             self._transport.abort()
+
+    def _watch(self, answers: int) -> None:
+        """Hang up where nothing was answered since there were so many; one timer for all."""
+        if answers == self._answers and self._asked:
+            self.hang_up()
+        self._watched = bool(self._asked)
+        if self._watched:
+            self._loop.call_later(SILENCE_S, self._watch, self._answers)
 
     async def ask(self, *words: str) -> Reply:
         """Send a command; return its answer.
@@ -125,8 +133,10 @@ class _Talk(asyncio.Protocol):
         if self._transport is None:
             raise LedgerAway("it hung up")
         parts = [f"${len(word)}\r\n".encode() + word + b"\r\n" for word in map(str.encode, words)]
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Reply] = self._loop.create_future()
         self._asked.append(answer)
+        if not self._watched:
+            self._watch(-1)
         self._transport.write(f"*{len(parts)}\r\n".encode() + b"".join(parts))
         return await answer
 
@@ -143,6 +153,7 @@ class _Talk(asyncio.Protocol):
 
     def _answered(self, kind: bytes, told: bytes) -> None:
         answer = self._asked.popleft()
+        self._answers += 1
         if answer.done():  # who asked has gone
             return
         if kind == b"-":
