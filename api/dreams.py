@@ -156,8 +156,8 @@ def _newest_of(
     return found, before
 
 
-# What is asked most of all, every second by each who waits: so it is given the request itself and
-# answers with bytes. A chain of dependencies, each resolved anew, cost as much as the read.
+# What is asked most of all, every second by each who waits: `api/polls.py` answers most of it. Here
+# the request itself is given: a chain of dependencies, resolved anew, cost as much as the read.
 @router.get("/{id}", response_model=JobDocument, responses=problems(UnknownDream, LedgerAway))
 async def read_dream(id: DreamId, request: Request) -> Response:  # noqa: A002
     """Tell how a dream stands."""

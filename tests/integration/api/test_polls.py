@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -250,12 +251,18 @@ def valkey(tmp_path: Path) -> Iterator[Outside]:
         yield up
 
 
+@pytest.mark.parametrize("over", ["its socket", "TCP"])
 def test_a_password_and_a_database_lead_to_the_same_redis(
-    valkey: Outside, tmp_path: Path, picture: Picture
+    valkey: Outside, tmp_path: Path, picture: Picture, over: str
 ) -> None:
     """The line reads the URL as the ledger does."""
-    connect(Settings(data_dir=valkey.data_dir)).config_set("requirepass", "sword/fish")
-    settings = Settings(redis_url=f"{valkey.url}?db=3", redis_password="sword/fish")  # type: ignore[arg-type]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    told = connect(Settings(data_dir=valkey.data_dir))
+    told.config_set("port", port)
+    told.config_set("requirepass", "sword/fish")
+    url = f"{valkey.url}?db=3" if over == "its socket" else f"redis://127.0.0.1:{port}/3"
+    settings = Settings(redis_url=url, redis_password="sword/fish")  # type: ignore[arg-type]
     ledger = Ledger(connect(settings), Store(tmp_path / "data"), lambda *_, **__: None)
     claim = running(ledger, picture)
 
