@@ -7,7 +7,6 @@ import time
 from typing import Final
 from urllib.parse import quote
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
@@ -26,7 +25,8 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LONGEST_PATH: Final = 200
 CUT_OFF: Final = 499  # nginx' number for a client, or a stop, that was sooner than the answer
 NO_ROUTE: Final = "none"
-_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID: Final = REQUEST_ID.lower().encode()  # as ASGI has the names of headers
+_SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _JOB = re.compile(r"/dreams/([0-7][0-9A-HJKMNP-TV-Z]{25})(?:/|$)")
 
 
@@ -46,17 +46,18 @@ class Access:
         answer = _Answer(scope, send)
         # For as long as this request's task lives: a broken one is reported after we are left.
         logs.bind(request=answer.request)
-        with self._metrics.in_flight.track_inprogress():
-            try:
-                await self.app(scope, receive, answer.send)
-            except asyncio.CancelledError:
-                answer.status = answer.status or CUT_OFF
-                raise
-            except Exception:
-                answer.status, answer.problem = 500, DreamError.code
-                raise
-            finally:
-                self._tell(answer)
+        self._metrics.in_flight.inc()
+        try:
+            await self.app(scope, receive, answer.send)
+        except asyncio.CancelledError:
+            answer.status = answer.status or CUT_OFF
+            raise
+        except Exception:
+            answer.status, answer.problem = 500, DreamError.code
+            raise
+        finally:
+            self._metrics.in_flight.dec()
+            self._tell(answer)
 
     def _tell(self, answer: "_Answer") -> None:
         seconds = time.perf_counter() - answer.began
@@ -75,8 +76,8 @@ class _Answer:
         self._scope = scope
         self._send = send
         self.began = time.perf_counter()
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        self.request = given if _SANE.fullmatch(given) else str(ULID())
+        given = next((value for name, value in scope["headers"] if name == _REQUEST_ID), b"")
+        self.request = given.decode() if _SANE.fullmatch(given) else str(ULID())
         self.method: str = scope["method"]
         self.status = 0
         self.bytes = 0
@@ -86,10 +87,12 @@ class _Answer:
     async def send(self, message: Message) -> None:
         """Pass a part of the answer on, the first with the id."""
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers[REQUEST_ID] = self.request
+            headers = message["headers"] = [
+                *message.get("headers", ()),
+                (_REQUEST_ID, self.request.encode()),
+            ]
             self.status = message["status"]
-            self._location = headers.get("location", "")
+            self._location = dict(headers).get(b"location", b"").decode("latin-1")
             self.problem = logs.bound_now().get("problem")
         elif message["type"] == "http.response.body":
             self.bytes += len(message.get("body", b""))

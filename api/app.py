@@ -1,7 +1,8 @@
 """Builds the API: the one place where its parts meet."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -15,11 +16,14 @@ from api.door import Door
 from api.metrics import Metrics
 from api.middleware import Manners
 from api.openapi import describe
+from api.polls import Polls
 from api.readiness import Probe
 from dream_core.version import version
 from jobs.connection import REQUEST
 from jobs.door import listed
+from jobs.line import Line
 from jobs.settings import Settings
+from jobs.standing import SCRIPT
 from jobs.wiring import open_ledger, open_reaper
 
 # What a page elsewhere, where one is let in, may send and see beside what all may.
@@ -30,12 +34,17 @@ ANSWERED_WITH: Final = ("Content-Range", "ETag", "Location", "Retry-After", "WWW
 def create_app(settings: Settings) -> FastAPI:
     """Return the API of a deployment. Redis need not be up: it is asked when a request needs it."""
     ledger = open_ledger(settings, patience=REQUEST)
+    line = Line(settings, SCRIPT)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         reaper = open_reaper(settings, ledger)
         reaper.start()
+        holding = asyncio.create_task(line.hold())
         yield
+        holding.cancel()
+        with suppress(asyncio.CancelledError):
+            await holding
         reaper.stop()
 
     app = FastAPI(
@@ -54,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.room = Room(settings, ledger, probe, seen)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     # From the inside out. A page elsewhere that may ask learns also why it is refused.
+    app.add_middleware(Polls, line=line, route=dreams.READ)
     app.add_middleware(
         Door,
         key=settings.key(),

@@ -6,6 +6,7 @@ from elsewhere (Origin, Sec-Fetch-Site).
 """
 
 from collections.abc import Collection
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
@@ -77,8 +78,7 @@ class Door:
 
     def _check_host(self, headers: Headers) -> None:
         sent = ", ".join(headers.getlist("host"))
-        name = host_of(sent)
-        if name is None or not (loopback(name) or name in self._hosts):
+        if not _names_us(sent, self._hosts):
             raise ForeignHost(sent)
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
@@ -98,6 +98,13 @@ class Door:
         right = compare_digest(sha256(word.strip().encode()).digest(), key)
         if scheme.lower() != "bearer" or not right:
             raise Unauthorized(sent=bool(sent))
+
+
+@lru_cache(maxsize=16)  # all who ask name one of a few
+def _names_us(sent: str, hosts: frozenset[str]) -> bool:
+    """Whether a Host header names this machine, or is one of `hosts`."""
+    name = host_of(sent)
+    return name is not None and (loopback(name) or name in hosts)
 
 
 def _from_here(headers: Headers) -> bool:

@@ -1,7 +1,7 @@
 """Dreams: post one, find it again, look at its pictures."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
@@ -156,13 +156,16 @@ def _newest_of(
     return found, before
 
 
-# What is asked most of all, every second by each who waits: so it is given the request itself and
-# answers with bytes. A chain of dependencies, each resolved anew, cost as much as the read.
+# What is asked most of all, every second by each who waits: `api/polls.py` answers most of it. Here
+# the request itself is given: a chain of dependencies, resolved anew, cost as much as the read.
 @router.get("/{id}", response_model=JobDocument, responses=problems(UnknownDream, LedgerAway))
 async def read_dream(id: DreamId, request: Request) -> Response:  # noqa: A002
     """Tell how a dream stands."""
     job = await asyncio.to_thread(request.app.state.room.ledger.get, id)
     return Response(JobDocument.of(job).model_dump_json(), media_type="application/json")
+
+
+READ: Final = router.routes[-1]  # that very route: `api/polls.py` answers in its place
 
 
 @router.delete(

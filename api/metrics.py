@@ -38,13 +38,20 @@ class Metrics:
         self._seconds = Histogram(
             *meters.HTTP_SECONDS.named, buckets=meters.HTTP_BOUNDS, registry=registry
         )
+        # By method, route and status: to look for a child by its labels costs more than to count.
+        self._answers: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def answered(
         self, method: str, route: str, status: int, seconds: float, problem: str | None
     ) -> None:
         """Count an answer."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        of = method, route, status
+        if of not in self._answers:
+            counter = self._requests.labels(method, route, str(status))
+            self._answers[of] = counter, self._seconds.labels(method, route)
+        counter, histogram = self._answers[of]
+        counter.inc()
+        histogram.observe(seconds)
         if problem:
             self._problems.labels(problem).inc()
 

@@ -84,7 +84,9 @@ class Serving:
             text=True,
             check=True,
         ).stdout
-        (pid,) = [line.split()[0] for line in listed.splitlines() if line.endswith(f" {room}")]
+        # Our own are called by their module; Valkey became its server's program.
+        called = re.compile(rf"\d+ .*(-m {room}$|{room}-server\b)")
+        (pid,) = [line.split()[0] for line in listed.splitlines() if called.search(line)]
         # To the nanosecond, by thread; `stat` counts whoever runs when the clock ticks.
         threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
         return sum(int(each.read_text().split()[0]) for each in threads) / 1e9

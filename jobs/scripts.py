@@ -33,8 +33,12 @@ _REFUSED_WHEN_FULL = {"accept"}
 
 @cache
 def source(name: str) -> str:
-    """Return a whole script: flags, what is told from here, prelude, body."""
+    """Return a whole script: flags, what is told from here, prelude, body.
+
+    A body can have lines that come first of all: those before its line `-- prelude`.
+    """
     folder = files("jobs") / "lua"
+    first, _, rest = f"\n{(folder / f'{name}.lua').read_text()}".rpartition("\n-- prelude\n")
     moves = ", ".join(
         f"{start} = {{{', '.join(f'{end} = true' for end in sorted(ends))}}}"
         for start, ends in MOVES.items()
@@ -42,6 +46,7 @@ def source(name: str) -> str:
     return "\n".join(
         (
             "#!lua" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom",
+            first,
             f"local MOVES = {{{moves}}}",
             f"local QUEUES = {{{', '.join(repr(queue) for queue in QUEUES)}}}",
             f"local EVENTS_KEPT, LOOKED_AT = {EVENTS_KEPT}, {LOOKED_AT}",
@@ -50,7 +55,7 @@ def source(name: str) -> str:
             f"local RUN_BOUNDS = {{{', '.join(map(str, RUN_BOUNDS))}}}",
             f"local VERSION = '{VERSION}'",
             (folder / "prelude.lua").read_text(),
-            (folder / f"{name}.lua").read_text(),
+            rest,
         )
     )
 
