@@ -20,7 +20,6 @@ SMALLEST = 1 << 20
 # Bytes of addresses that are taken at once. Only what is written on becomes memory.
 RESERVED = 1 << 32
 PAGE = mmap.PAGESIZE
-MAPPED = 1 << 25  # what glibc never keeps: the most that its own threshold grows to
 
 
 class Rooms:
@@ -31,14 +30,12 @@ class Rooms:
     stretch. So all the memory that is ever written on is what was held at once, and little more.
     """
 
-    def __init__(self, maps_from: int = MAPPED, *, reserved: int = RESERVED) -> None:
+    def __init__(self, *, reserved: int = RESERVED) -> None:
         """Hold none yet.
 
         Args:
-            maps_from: bytes from which the C library asks the system for each block anew.
             reserved: bytes of addresses that are taken at least, each time they don't suffice.
         """
-        self.maps_from = maps_from
         self._reserved = reserved
         self._spaces: list[_Space] = []
         self._lock = Lock()
@@ -144,9 +141,11 @@ def converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def saves_pages(size: int) -> bool:
-    """Whether a block of that many bytes would lie in fresh pages, and rooms are lent out here."""
-    current = _current.get()
-    return current is not None and size >= current.maps_from
+    """Whether a block of that many bytes is large enough for a room, and some are lent out here.
+
+    Of its own it would lie in fresh pages, or in pieces that fit nothing else later.
+    """
+    return _current.get() is not None and size >= SMALLEST
 
 
 @contextmanager
