@@ -1,8 +1,10 @@
 """The baseline: a dream's iteration as anyone would write it in PyTorch, and what it works on."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dream_core.model import Model
@@ -22,6 +24,16 @@ def random_weights(model: Model) -> dict[str, Tensor]:
             weights[f"{layer.name}.bias"] = torch.zeros(layer.channels)
             inputs = layer.channels
     return weights
+
+
+def weights_file(model: Model, folder: Path) -> Path:
+    """Write such weights as a model's file has them, and return it.
+
+    Who loads a file holds only what is read of it: layers deeper than asked are no memory.
+    """
+    file = folder / "weights.safetensors"
+    save_file(random_weights(model), file)
+    return file
 
 
 def random_source(height: int, width: int) -> Tensor:
@@ -70,5 +82,5 @@ def _module(name: str, kind: str, weights: Mapping[str, Tensor]) -> nn.Module:
     channels, inputs, *kernel = weights[f"{name}.weight"].shape
     convolution = nn.Conv2d(inputs, channels, kernel, padding=1)
     tensors = {key: weights[f"{name}.{key}"] for key in ("weight", "bias")}
-    convolution.load_state_dict(tensors)
+    convolution.load_state_dict(tensors, assign=True)  # nobody holds weights twice
     return convolution.requires_grad_(False)

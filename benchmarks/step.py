@@ -5,7 +5,7 @@
 VGG-19 at full width with random weights (speed doesn't depend on their values). All take turns in
 one process, so whatever else the machine does meets all of them. Prints one JSON line each;
 `ratio` is the median over the turns, above 1 where ours is the faster one. Peak memory (VmHWM,
-Linux only) is that of a process which runs nothing else.
+Linux only) is that of a process which runs nothing else, with weights from a file.
 """
 
 import argparse
@@ -17,15 +17,18 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from safetensors.torch import load_file
+
 from benchmarks.line import Line, in_turn, line, run, say, tell
 from benchmarks.peak import STATUS, memory_peak
-from benchmarks.plain import DOSE, plain_step, random_source, random_weights
+from benchmarks.plain import DOSE, plain_step, random_source, weights_file
 from dream_core.architectures import BUILT_IN
 from dream_core.dream import Dream
 from dream_core.executors import Probe
 from dream_core.networks import Network, load_network
 from dream_core.spec import DreamSpec, Precision
 
+MODEL = BUILT_IN["vgg19"]
 PLAIN = "plain"
 NO_COMPILER = "fast, no compiler"  # what runs where the native kernel could not be built
 WORDS: Mapping[str, Precision] = {
@@ -47,12 +50,14 @@ def main() -> None:
     parser.add_argument("--executor", choices=EXECUTORS, default="auto")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--probe", type=Path, help="file of what the probe found; else it is asked")
+    parser.add_argument("--weights", type=Path, help="file of weights; else they are drawn")
     parser.add_argument("--peak-of", choices=(PLAIN, *WORDS), help="print its peak in bytes")
     asked = parser.parse_args()
-    if asked.peak_of:
-        print(_peak(asked))  # noqa: T201
-        return
     with tempfile.TemporaryDirectory() as folder:
+        asked.weights = asked.weights or weights_file(MODEL, Path(folder))
+        if asked.peak_of:
+            print(_peak(asked))  # noqa: T201
+            return
         asked.probe = asked.probe or Path(folder) / "probe.json"
         _measure(asked)
 
@@ -71,9 +76,8 @@ class Contest:
     """All that runs in a process, of one network and one source; each made when it is asked for."""
 
     def __init__(self, asked: argparse.Namespace) -> None:
-        """Draw weights and a source."""
-        self._model = BUILT_IN["vgg19"]
-        self._weights = random_weights(self._model)
+        """Draw a source."""
+        self._weights = asked.weights
         self._source = random_source(*asked.size)
         self._layers = asked.layers
         self._executor = asked.executor
@@ -83,7 +87,7 @@ class Contest:
     def step_of(self, name: str) -> Callable[[], object]:
         """Return the iteration of one that takes part."""
         if name == PLAIN:
-            return plain_step(self._model, self._weights, self._source, self._layers)
+            return plain_step(MODEL, load_file(self._weights), self._source, self._layers)
         if name not in self.dreams:
             self.dreams[name] = self._dream(name)
         return self.dreams[name].step
@@ -97,7 +101,7 @@ class Contest:
 
     @cached_property
     def _network(self) -> Network:
-        return load_network(self._model, self._weights, pooling="max")
+        return load_network(MODEL, self._weights, pooling="max")
 
 
 def _told(
@@ -144,15 +148,15 @@ def _peak_elsewhere(asked: argparse.Namespace, name: str) -> int | None:
     if not STATUS.exists():
         return None
     say(f"  memory of {name}")
-    more = ["--probe", str(asked.probe), "--peak-of", name]
-    command = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:], *more]
+    files = ["--probe", str(asked.probe), "--weights", str(asked.weights)]
+    command = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:], *files, "--peak-of", name]
     return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def _peak(asked: argparse.Namespace) -> int:
     """Return the most memory that this process has held, after a few steps of one that takes part.
 
-    The probe has measured before, elsewhere; and weights are held once, as by who loads a file.
+    The probe has measured before, elsewhere.
     """
     step = Contest(asked).step_of(asked.peak_of)
     for _ in range(STEPS_FOR_PEAK):

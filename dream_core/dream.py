@@ -5,10 +5,10 @@ layer, pull the gradients back to the pixels, move the pixels.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from math import isfinite, prod
+from math import isfinite
 from typing import Any
 from weakref import ref
 
@@ -18,26 +18,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dream_core.ahead import AHEAD, Ahead, Seen, Stream
-from dream_core.catalogue import Catalogue
-from dream_core.errors import Interrupted, NotFinite, StateRefused, WeightsMissing
+from dream_core.errors import Interrupted, NotFinite, StateRefused
 from dream_core.executors import probe as probing
-from dream_core.executors.cuda import CudaStream
-from dream_core.executors.device import check_dtype, resolve_device
 from dream_core.executors.plan import Plan
 from dream_core.executors.probe import Probe
 from dream_core.executors.way import Way
-from dream_core.networks import Network, load_network
-from dream_core.objectives import ContentHold, GramDose, Objective, correlate, correlate_by_kernel
-from dream_core.objectives.objective import Pull, wide_enough
+from dream_core.means import check_network, load, new_plan, new_stream
+from dream_core.networks import Network
+from dream_core.objectives import correlate, correlate_by_kernel
 from dream_core.optim import LBFGS, Adam, Look, Optimizer
 from dream_core.picture import scale
 from dream_core.sights import Sight, look
-from dream_core.sights.sight import Measure
 from dream_core.spec import DreamSpec
+from dream_core.wishes import Wish, ask, capture
 
 log = logging.getLogger(__name__)
 
-NORMALIZE_EPSILON = 1e-8  # the 2015 program's: keeps a layer without any pull from dividing by zero
 STATE_VERSION = 1
 FEW = 1 << 22  # elements that are worked on at once where a whole picture would double its memory
 # These fields decide when to stop and what is kept, not where the pixels go; and the precision that
@@ -57,16 +53,6 @@ class Step:
     # any thread; they are not a number where it has to be done again, until it was.
     losses: Mapping[str, float]
     note: str = ""  # what else is to be known: it was done again in full precision, and why
-
-
-@dataclass(frozen=True)
-class Wish:
-    """One objective at one layer, and how much it weighs."""
-
-    name: str
-    layer: str
-    objective: Objective
-    weight: float = 1.0
 
 
 class Dream:
@@ -113,13 +99,13 @@ class Dream:
             Interrupted: it should stop, here as in every step.
             WeightsMissing, ModelRefused, DeviceMissing: loading the model.
         """
-        planned = plan or _plan(network, device, dtype, probe or probing.HERE, spec)
+        planned = plan or new_plan(network, device, dtype, probe or probing.HERE, spec)
         planned.check_here()
         self.spec = spec = spec.model_copy(update={"precision": planned.precision})
         height, width = _size(source)
         self._sized = spec.model_copy(update={"image_size": max(height, width)})
-        self.network = (network or _load(spec, planned)).run_by(planned.way)
-        _check_network(self.network, spec, planned)
+        self.network = (network or load(spec, planned)).run_by(planned.way)
+        check_network(self.network, spec, planned)
         self._sized.check_picture(height, width, self.network.model)
         self.plan = plan or planned.fitted(self.network.model, self._sized, (height, width))
         self._should_stop = should_stop
@@ -130,7 +116,7 @@ class Dream:
         with self.plan.held():
             self._wishes = tuple(self._capture())
         self._optimizer = self._make_optimizer()
-        self._stream = stream or _stream(self.plan)
+        self._stream = stream or new_stream(self.plan)
         self._ahead = self._make_ahead()
 
     @property
@@ -237,56 +223,24 @@ class Dream:
         No number is read here: a GPU isn't waited for.
         """
         sight = self._see(picture, self._layers, network)
-        statistics = sight.gather([(wish.layer, wish.objective.measure) for wish in self._wishes])
-        losses: dict[str, Tensor] = {}
-        pulls: list[tuple[str, Pull]] = []
-        for wish, statistic in zip(self._wishes, statistics, strict=True):
-            loss, pull = wish.objective.solve(statistic)
-            losses[wish.name] = loss * wish.weight
-            pulls.append((wish.layer, pull))
-        if self.spec.normalize_gradients:
-            pulls = _normalized(sight, pulls)
-        weighted = [
-            (layer, _times(wish.weight, pull))
-            for wish, (layer, pull) in zip(self._wishes, pulls, strict=True)
-        ]
-        return losses, sight.pull_back(weighted)
+        losses, pulls = ask(sight, self._wishes, normalize=self.spec.normalize_gradients)
+        return losses, sight.pull_back(pulls)
 
     @property
     def _layers(self) -> Collection[str]:
         return self.spec.all_layers()
 
     def _capture(self) -> Iterator[Wish]:
-        """Fix every target by the plan that also steps, or dose 1 would not be exactly nothing."""
         # What the kernel's version stands for in a plan, and no other plan has its bits from it.
         by = correlate_by_kernel if self.plan.executor == "winograd" else correlate
-        grams = [(layer, by) for layer in self.spec.layers]
-        held = [(layer, _itself) for layer in self.spec.content_layers]
-        same_size = self.spec.style_scale == 1
-        seen: list[Tensor] = []
-        if same_size or held:
-            seen = self._see(self._picture, self._layers).gather(
-                [*(grams if same_size else []), *held]
-            )
-        textures, size = seen, _size(self._picture)
-        if not same_size:
-            source = self._style_source()
-            textures, size = self._see(source, self.spec.layers).gather(grams), _size(source)
-        here, there = self._elements(_size(self._picture)), self._elements(size)
-        for (layer, dose), texture in zip(self.spec.layers.items(), textures, strict=False):
-            gram = texture / there[layer]
-            yield Wish(layer, layer, GramDose.capture(gram, dose, here[layer], by))
-        features = seen[len(seen) - len(held) :]
-        for layer, target in zip(self.spec.content_layers, features, strict=True):
-            yield Wish(f"content:{layer}", layer, ContentHold(target), self.spec.content_weight)
-
-    def _elements(self, size: tuple[int, int]) -> dict[str, int]:
-        """Return channels · height · width of each layer with a dose, of a picture of that size."""
-        model = self.network.model
-        sizes = model.sizes(self.spec.layers, *size, self.network.pooling)
-        return {
-            layer: model.by_name[layer].channels * prod(sizes[layer]) for layer in self.spec.layers
-        }
+        return capture(
+            self._picture,
+            self._style_source,
+            self.spec,
+            self.network.model,
+            see=self._see,
+            correlate=by,
+        )
 
     def _see(
         self, picture: Tensor, layers: Collection[str], network: Network | None = None
@@ -387,94 +341,11 @@ class Dream:
         }
 
 
-def _plan(
-    network: Network | None,
-    device: str | torch.device | None,
-    dtype: torch.dtype | None,
-    probe: Probe,
-    spec: DreamSpec,
-) -> Plan:
-    """Return a new plan: what is asked for, else what the network has, else float32 on the CPU."""
-    place = network.device if network and device is None else resolve_device(device or "cpu")
-    dtype = dtype or (network.dtype if network else torch.float32)
-    check_dtype(place, dtype)
-    # Who asks for float64 wants the bits, whatever the probe would take for `auto`.
-    by_itself = spec.precision == "auto" and dtype == torch.float64
-    return Plan.make(place, dtype, probe.way(place, "exact" if by_itself else spec.precision))
-
-
-def _stream(plan: Plan) -> Stream | None:
-    """Return what iterations run on beside us, where a device has that."""
-    return CudaStream(torch.device(plan.device)) if plan.device.startswith("cuda") else None
-
-
-def _load(spec: DreamSpec, plan: Plan) -> Network:
-    """Return the spec's model from the models' folder."""
-    catalogue = Catalogue.load()
-    model = catalogue[spec.model]
-    weights = catalogue.weights(spec.model)
-    if not weights.exists():
-        raise WeightsMissing(model.name, weights.parent, f"run `dream models pull {model.name}`")
-    return load_network(
-        model,
-        weights,
-        pooling=spec.pooling,
-        device=plan.device,
-        dtype=plan.torch_dtype,
-    )
-
-
-def _check_network(network: Network, spec: DreamSpec, plan: Plan) -> None:
-    """Refuse a network that would dream something else than the spec and plan say."""
-    pairs = {
-        "model": (network.model.name, spec.model),
-        "pooling": (network.pooling, spec.pooling),
-        "device": (network.device, torch.device(plan.device)),
-        "dtype": (network.dtype, plan.torch_dtype),
-    }
-    for what, (has, asked) in pairs.items():
-        if has != asked:
-            raise ValueError(f"the network has {what} {has}, the dream asks for {asked}")
-
-
 def _size(picture: Source) -> tuple[int, int]:
     """Return (height, width) of what must be a picture."""
     if len(picture.shape) != 3 or picture.shape[0] != 3:
         raise ValueError(f"a picture is (3, height, width), not {tuple(picture.shape)}")
     return picture.shape[1], picture.shape[2]
-
-
-def _itself(features: Tensor) -> Tensor:
-    return features
-
-
-def _times(weight: float, pull: Pull) -> Pull:
-    if weight == 1:  # the product would be one more tensor, as large as the features
-        return pull
-    return _changed(pull, lambda own: own.mul_(weight))
-
-
-def _changed(pull: Pull, change: Callable[[Tensor], Tensor]) -> Pull:
-    """Return a pull whose own part is changed, which may be in place, before it is added."""
-
-    def changed(features: Tensor, onto: Tensor | None = None, *, over: bool = False) -> Tensor:
-        own = change(pull(features, over=over))
-        return own if onto is None else onto.add_(own)
-
-    return changed
-
-
-def _normalized(sight: Sight, pulls: Sequence[tuple[str, Pull]]) -> list[tuple[str, Pull]]:
-    """Make every layer pull alike, whatever its dose and depth: divide by the whole's L1 norm."""
-
-    def size_of(pull: Pull) -> Measure:
-        return lambda features: pull(features).abs().sum(dtype=wide_enough(features))
-
-    def divided(pull: Pull, norm: Tensor) -> Pull:
-        return _changed(pull, lambda own: own.div_(norm + NORMALIZE_EPSILON))
-
-    norms = sight.gather([(layer, size_of(pull)) for layer, pull in pulls])
-    return [(layer, divided(pull, norm)) for (layer, pull), norm in zip(pulls, norms, strict=True)]
 
 
 def _digest(picture: Tensor) -> str:

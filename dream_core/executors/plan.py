@@ -15,7 +15,7 @@ from dream_core.executors.building import storage, ways_here
 from dream_core.executors.cpu import sixteen_bit_instructions
 from dream_core.executors.device import resolve_device
 from dream_core.executors.memory import fitting, freed_at_once
-from dream_core.executors.rooms import MAPPED, SMALLEST, Rooms, lent
+from dream_core.executors.rooms import Rooms, lent
 from dream_core.executors.way import REFERENCE, ExecutorName, Resolved, Way
 from dream_core.forms import Form, Storage
 from dream_core.model import Model
@@ -133,7 +133,7 @@ class Plan:
         """Return what its layers share: made once, gone with the dream that keeps the plan."""
         found = _rooms.get(self)
         if found is None:
-            found = _rooms[self] = Rooms(MAPPED if self.parts == "whole" else SMALLEST)
+            found = _rooms[self] = Rooms()
         return found
 
 

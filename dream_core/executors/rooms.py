@@ -20,24 +20,22 @@ SMALLEST = 1 << 20
 # Bytes of addresses that are taken at once. Only what is written on becomes memory.
 RESERVED = 1 << 32
 PAGE = mmap.PAGESIZE
-MAPPED = 1 << 25  # what glibc never keeps: the most that its own threshold grows to
 
 
 class Rooms:
     """Memory that is let to one tensor in one place at a time; free again when that is gone.
 
-    The first place that is free and wide enough is let, and neighbours that are free become one:
-    so all the memory that is ever written on is what was held at once, and little more.
+    The first free stretch that is wide enough is let, at its end where its start would lie against
+    the room let before: a layer reads that one, and when it is given back, what is left is one
+    stretch. So all the memory that is ever written on is what was held at once, and little more.
     """
 
-    def __init__(self, maps_from: int = MAPPED, *, reserved: int = RESERVED) -> None:
+    def __init__(self, *, reserved: int = RESERVED) -> None:
         """Hold none yet.
 
         Args:
-            maps_from: bytes from which the C library asks the system for each block anew.
             reserved: bytes of addresses that are taken at least, each time they don't suffice.
         """
-        self.maps_from = maps_from
         self._reserved = reserved
         self._spaces: list[_Space] = []
         self._lock = Lock()
@@ -72,19 +70,21 @@ class _Space:
         except OSError:  # it counts addresses as memory; then each room is a piece of its own
             self._memory = _addresses(least)
         self._free = [(0, len(self._memory))]  # from, to; by place
+        self._written = 0  # to where rooms were let: nothing behind it is memory yet
+        self._last = 0  # where the latest of them ends
         # Leases may end anywhere, even in the middle of a call here: they only put themselves down.
         self._ended: list[tuple[int, int]] = []
 
     def take(self, size: int) -> int | None:
-        """Return where the first free stretch of that size begins, which is no longer free."""
+        """Return where that much begins which was free and no longer is; None where nothing is."""
         while self._ended:
             self._join(self._ended.pop())
-        for index, (start, stop) in enumerate(self._free):
-            if stop - start >= size:
-                self._free[index : index + 1] = (
-                    [(start + size, stop)] if stop - start > size else []
-                )
-                return start
+        for start, stop in self._free:
+            within = min(stop, self._written)
+            if within - start >= size:
+                return self._cut(within - size if start == self._last else start, size)
+        if self._free and self._free[-1][1] - self._free[-1][0] >= size:
+            return self._cut(self._free[-1][0], size)
         return None
 
     def lease(self, start: int, size: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
@@ -92,6 +92,16 @@ class _Space:
         found = np.frombuffer(self._memory, np.uint8, size, start)
         weakref.finalize(found, self._ended.append, (start, start + size)).atexit = False
         return found
+
+    def _cut(self, begin: int, size: int) -> int:
+        """Take a piece out of the free stretch that it lies in."""
+        end = begin + size
+        index = next(at for at, (_, stop) in enumerate(self._free) if end <= stop)
+        start, stop = self._free[index]
+        around = [(start, begin), (end, stop)]
+        self._free[index : index + 1] = [each for each in around if each[0] < each[1]]
+        self._written, self._last = max(self._written, end), end
+        return begin
 
     def _join(self, ended: tuple[int, int]) -> None:
         insort(self._free, ended)
@@ -131,9 +141,11 @@ def converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def saves_pages(size: int) -> bool:
-    """Whether a block of that many bytes would lie in fresh pages, and rooms are lent out here."""
-    current = _current.get()
-    return current is not None and size >= current.maps_from
+    """Whether a block of that many bytes is large enough for a room, and some are lent out here.
+
+    Of its own it would lie in fresh pages, or in pieces that fit nothing else later.
+    """
+    return _current.get() is not None and size >= SMALLEST
 
 
 @contextmanager

@@ -23,9 +23,12 @@ class Preprocess:
     def apply(self, picture: Tensor) -> Tensor:
         """Return what the network eats, (1, 3, H, W), of a (3, H, W) RGB picture."""
         ordered = picture.index_select(0, self._order)
-        return ((ordered * self._scale - self._mean) / self._std).unsqueeze(0)
+        return ordered.mul_(self._scale).sub_(self._mean).div_(self._std).unsqueeze(0)
 
     def pull_back(self, gradient: Tensor) -> Tensor:
-        """Return d loss / d picture, (3, H, W) RGB, of d loss / d input, (1, 3, H, W)."""
-        scaled = gradient[0] / self._std * self._scale
+        """Return d loss / d picture, (3, H, W) RGB, of d loss / d input, (1, 3, H, W).
+
+        Writes on the latter: each step out of place would take one more picture.
+        """
+        scaled = gradient[0].div_(self._std).mul_(self._scale)
         return scaled.index_select(0, self._order)  # reversing three channels undoes itself

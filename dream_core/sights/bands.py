@@ -85,7 +85,6 @@ class Bands:
 
     def _put_together(self, sums: Sums) -> Tensor:
         """Run every band; return the ends of all in one, which nothing here holds on to."""
-        # First of all, so that what is deeper finds one free stretch behind it.
         ends = self._empty_ends()
         for band in self._bands.each():
             self._take(band, ends, sums)
@@ -114,6 +113,12 @@ class Bands:
         return tape.backward(pulled(pulls, self._features, over=over))
 
     def _empty_ends(self) -> Tensor:
+        """Return room for what the bands put together.
+
+        It lies behind room for what is made of it first. When both are done with it, what is
+        deeper finds all in one stretch: before, it lay in front, and its own room was too small
+        for any layer behind that.
+        """
         model, pooling = self._network.model, self._network.pooling
         height, width = self._picture.shape[1:]
         size = model.sizes([self._cut], height, width, pooling)[self._cut]
@@ -121,8 +126,17 @@ class Bands:
         executor = self._network.executor
         dtype = executor.gives or self._picture.dtype
         if executor.lean:  # and so channels last, on a CPU
-            return rooms.features(dtype, channels, *size)
+            in_front = rooms.features(dtype, self._channels_behind(), *size)
+            ends = rooms.features(dtype, channels, *size)
+            del in_front
+            return ends
         return torch.empty((1, channels, *size), device=self._picture.device, dtype=dtype)
+
+    def _channels_behind(self) -> int:
+        """Return how many channels the first convolution behind the cut makes."""
+        deeper = self._network.model.needed_for(self._deep)
+        behind = [layer for layer in deeper if self._cut in layer.inputs]
+        return max((layer.channels for layer in behind), default=1)
 
     def _place(self, band: Part) -> slice:
         """Return a band's own rows among all at the cut."""

@@ -7,7 +7,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from dream_core.executors.packed import Packed, packs, turns
-from dream_core.executors.rooms import SMALLEST, Rooms, lent
+from dream_core.executors.rooms import Rooms, lent
 from dream_core.model import PICTURE, Layer
 
 # In float32, which oneDNN lays out on every CPU: sums are added up in another order.
@@ -61,7 +61,7 @@ def test_a_large_convolution_has_the_same_bits_in_a_room_whatever_was_there(
     weight, features = drawn(24, 16, *layer.kernel), drawn(1, 16, 270, 250)
     packed, bias = Packed.forth(layer, weight, features.shape), torch.ones(24)
     expected = packed.convolve(features, bias)
-    house = Rooms(maps_from=SMALLEST)
+    house = Rooms()
     left = house.features(torch.float32, *expected.shape[1:]).fill_(torch.nan)
     lies = left.data_ptr()
     del left

@@ -62,6 +62,21 @@ def test_what_is_free_again_is_one_with_its_neighbours() -> None:
     assert address(beyond) == lies[3] + SMALLEST
 
 
+def test_what_is_read_and_what_is_made_of_it_lie_at_both_ends_of_what_is_free() -> None:
+    """So when the former goes, the next finds one stretch: five of them here, and no sixth."""
+    house = Rooms()
+    lies = address(house.features(torch.float32, 5 * CHANNELS, SIDE, SIDE))
+
+    read = house.features(torch.float32, 2 * CHANNELS, SIDE, SIDE)
+    made = house.features(torch.float32, CHANNELS, SIDE, SIDE)
+    assert address(read) == lies
+    del read
+    larger = house.features(torch.float32, 4 * CHANNELS, SIDE, SIDE)
+
+    assert address(made) == lies + 4 * SMALLEST
+    assert address(larger) == lies
+
+
 def test_where_addresses_are_counted_as_memory_only_what_is_needed_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

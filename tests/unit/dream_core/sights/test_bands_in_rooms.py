@@ -1,0 +1,64 @@
+"""How much memory bands, and what lies behind them, write on in the rooms that are lent to them."""
+
+import weakref
+from collections.abc import Callable
+
+import pytest
+from torch import Tensor
+
+from dream_core.executors import Way, rooms
+from dream_core.executors.rooms import Rooms, lent
+from dream_core.forms import Form
+from dream_core.networks import load_network
+from dream_core.sights import look
+from tests.thin import random_picture, random_weights, thin_model
+
+MODEL = thin_model(widths=(8, 16, 32, 64, 64))
+PICTURE = random_picture(3, 384, 512)
+
+
+class Written:
+    """What rooms have written on: how far it reaches, and the most that was held at once."""
+
+    held = most = reached = 0
+
+    def watch(self, let: Callable[..., object], space: object, start: int, size: int) -> object:
+        """Let a room, and write it down until it is given back."""
+        found = let(space, start, size)
+        self.reached = max(self.reached, start + size)
+        self.held += size
+        self.most = max(self.most, self.held)
+        weakref.finalize(found, self._end, size)
+        return found
+
+    def _end(self, size: int) -> None:
+        self.held -= size
+
+
+@pytest.mark.parametrize(
+    "layers", [["relu3_1"], ["relu5_1"], [f"relu{block}_1" for block in range(1, 6)]], ids=len
+)
+def test_a_picture_in_bands_writes_on_little_more_than_is_held_at_once(
+    layers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An eighth at most lies idle between rooms; where the first place was let, half."""
+    written, let = Written(), rooms._Space.lease
+    monkeypatch.setattr(rooms, "SMALLEST", 1)
+    monkeypatch.setattr(rooms._Space, "lease", lambda *room: written.watch(let, *room))
+    network = load_network(MODEL, random_weights(MODEL, 1), pooling="max").run_by(
+        Way("winograd", "exact")
+    )
+
+    with lent(Rooms()):
+        for _ in range(2):
+            seen = look(network, PICTURE, layers, Form("bands", 64, "pool2"), lambda: None)
+            seen.gather([(layer, Tensor.sum) for layer in layers])
+            seen.pull_back([(layer, _itself) for layer in layers])
+
+    assert written.most > 0
+    assert written.reached <= 1.125 * written.most
+
+
+def _itself(features: Tensor, onto: Tensor | None = None, *, over: bool = False) -> Tensor:
+    assert over or onto is not None
+    return features if onto is None else onto.add_(features)
