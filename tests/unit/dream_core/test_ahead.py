@@ -255,7 +255,7 @@ def test_a_lost_step_takes_only_those_with_it_that_were_under_way() -> None:
 
 def test_a_lost_step_is_forgotten_with_the_state_that_it_led_to() -> None:
     """Whoever loads another while it is under way goes on from that one."""
-    started, undisturbed = walled(dream(Late()), {0}), dream()
+    started, undisturbed = walled(dream(Late()), {0}), walled(dream(), ())
     steps(undisturbed, 5)
     steps(started, 2)
 
