@@ -1,8 +1,7 @@
 """Builds the API: the one place where its parts meet."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -40,11 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         reaper = open_reaper(settings, ledger)
         reaper.start()
-        holding = asyncio.create_task(line.hold())
-        yield
-        holding.cancel()
-        with suppress(asyncio.CancelledError):
-            await holding
+        async with line.held():
+            yield
         reaper.stop()
 
     app = FastAPI(

@@ -67,7 +67,7 @@ class Asked:
                 await asyncio.sleep(0.01)
 
     def connect(self) -> None:
-        """Wait until there is a line."""
+        """Wait until Redis is reached again."""
         self._portal.call(self._connect)
 
     def messages(self, path: str, method: str = "GET", query: bytes = b"") -> list[Message]:
@@ -83,14 +83,12 @@ class Asked:
 
 @contextmanager
 def asking(settings: Settings) -> Iterator[Asked]:
-    """Polls on a line of their own, which is up; on leaving it is cut."""
+    """Polls on a line of their own; on leaving it is cut."""
     line = Line(settings, SCRIPT)
     with start_blocking_portal() as portal:
-        holding = portal.start_task_soon(line.hold)
         asked = Asked(portal, line)
-        asked.connect()
-        yield asked
-        holding.cancel()
+        with portal.wrap_async_context_manager(line.held()):
+            yield asked
 
 
 @pytest.fixture
@@ -234,13 +232,10 @@ def test_only_so_many_answers_are_kept(
 def test_scripts_that_redis_was_told_to_forget_are_told_again(
     asked: Asked, dreaming: Claim, client: redis.Redis
 ) -> None:
-    """In between the application answers."""
+    """By the line itself: the application isn't asked."""
+    assert asked.document(dreaming.job.id)
     client.script_flush()
 
-    passed_on = asked.document(dreaming.job.id)
-    asked.connect()
-
-    assert passed_on is None
     assert asked.document(dreaming.job.id)["status"] == "running"
 
 
