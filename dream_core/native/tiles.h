@@ -24,7 +24,15 @@ INLINE void put_filter(float* at, int64_t channel, V x) {
 // Rows that no core's own cache holds are fetched a step ahead: they are more than a CPU foresees.
 template <bool AHEAD>
 static void multiply(const float* tiles, int64_t stride, const float* panel, float* sums,
-                     int64_t sums_stride, int64_t rows, int64_t floats) {
+                     int64_t sums_stride, int64_t rows, int64_t floats
+#if LEVEL < 3
+                     // And the panel that follows, a share of it in each step.
+                     , const float* next = nullptr
+#endif
+) {
+#if LEVEL < 3
+  const int64_t share = (CACHE_LINE * ROWS + rows - 1) / rows;
+#endif
   const int64_t step = AHEAD ? CACHE_LINE : floats;
   for (int64_t row = 0; row < rows; row += ROWS) {
     const float* at = tiles + row * stride;
@@ -34,6 +42,9 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, flo
 #pragma GCC unroll 12
       for (int i = 0; i < ROWS && AHEAD; i++)
         __builtin_prefetch(at + (ROWS + i) * stride + line);
+#if LEVEL < 3
+      for (int64_t i = 0; i < share && AHEAD; i++, next += COLUMNS) __builtin_prefetch(next);
+#endif
       for (int64_t k = line; k < std::min(line + step, floats); k++, from += COLUMNS) {
         V right[VECTORS];
 #pragma GCC unroll 2
