@@ -53,7 +53,13 @@ static void multiply_and_finish(const Call& call, const Cut& cut, int64_t first,
       multiply<AHEAD>(tiles + point * cut.plane, stride_of(cut.depth),
                       filters + p * cut.panel_floats + point * panel_plane(cut.depth),
                       sums + point * cut.sums_plane + p * COLUMNS, columns, round_up(count, ROWS),
-                      floats);
+                      floats
+#if LEVEL < 3
+                      , p + 1 < panels
+                          ? filters + (p + 1) * cut.panel_floats + point * panel_plane(cut.depth)
+                          : filters + (point + 1) * panel_plane(cut.depth)
+#endif
+      );
   transform_output(call, first, count, panel * COLUMNS, columns, sums, cut.sums_plane);
 }
 
@@ -72,7 +78,7 @@ static void take_chunks(Job& job, int64_t slot) {
     const int64_t count = std::min(cut.chunk, cut.tiles - first);
     transform_input(call, first, count, tiles, cut.plane);
     for (int64_t panel = 0; panel < cut.panels; panel += cut.group)
-      multiply_and_finish<false>(call, cut, first, count, tiles, panel,
+      multiply_and_finish<(LEVEL < 3)>(call, cut, first, count, tiles, panel,
                                  job.shared + panel * cut.panel_floats, sums);
   }
 }

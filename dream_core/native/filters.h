@@ -2,11 +2,15 @@
 
 constexpr int GATHERED = 16;  // channels at a time
 
-#if LEVEL >= 3
+#if LEVEL >= 2
 // Turn LANES rows into columns: each stage, pairs of rows exchange a half of every 2 · STEP lanes.
 template <int STEP>
 INLINE void exchange(V rows[LANES]) {
+#if LEVEL == 2
+  const I lane = {0, 1, 2, 3, 4, 5, 6, 7};
+#else
   const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#endif
   const I upper = (lane & STEP) != 0;
   const I low = lane + (upper & (LANES - STEP)), high = lane + STEP + (upper & (LANES - STEP));
 #pragma GCC unroll 16
@@ -19,13 +23,25 @@ INLINE void exchange(V rows[LANES]) {
 }
 
 INLINE void transpose(V rows[LANES]) {
-  exchange<1>(rows), exchange<2>(rows), exchange<4>(rows), exchange<8>(rows);
-}
-#endif
-
+  exchange<1>(rows), exchange<2>(rows), exchange<4>(rows);
 #if LEVEL >= 3
+  exchange<8>(rows);
+#endif
+}
+
 // Turn LANES filters of nine values each into nine rows of LANES, the last value first.
 INLINE void take_apart(const float* from, V rows[9]) {
+#if LEVEL == 2
+  V lines[LANES];
+#pragma GCC unroll 8
+  for (int n = 0; n < LANES; n++) {
+    lines[n] = load(from + n * 9);
+    rows[0][n] = from[n * 9 + 8];
+  }
+  transpose(lines);
+#pragma GCC unroll 8
+  for (int i = 0; i < LANES; i++) rows[8 - i] = lines[i];
+#else
   const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   V lines[10];
 #pragma GCC unroll 9
@@ -41,6 +57,7 @@ INLINE void take_apart(const float* from, V rows[9]) {
       rows[i] = place >= 2 * LANES * pair ? found : rows[i];
     }
   }
+#endif
 }
 #endif
 
@@ -53,7 +70,7 @@ static void gather(const Call& call, int64_t channel, int64_t column, float* tap
   if (!whole) std::memset(taps, 0, GATHERED * 9 * COLUMNS * sizeof(float));
   if (!call.back) {
     const float* from = call.weight + (column * call.inputs + channel) * 9;
-#if LEVEL >= 3
+#if LEVEL >= 2
     for (int64_t i = 0; whole && i < GATHERED * 9 / LANES * VECTORS; i++) {
       V rows[LANES];
       const int64_t tap = i / VECTORS * LANES, v = i % VECTORS * LANES;
@@ -74,7 +91,7 @@ static void gather(const Call& call, int64_t channel, int64_t column, float* tap
   for (int64_t c = 0; c < channels; c++) {
     const float* from = call.weight + ((channel + c) * call.outputs + column) * 9;
     float* to = taps + c * 9 * COLUMNS;
-#if LEVEL >= 3
+#if LEVEL >= 2
     for (int64_t v = 0; whole && v < COLUMNS; v += LANES) {
       V rows[9];
       take_apart(from + v * 9, rows);

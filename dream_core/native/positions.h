@@ -26,7 +26,11 @@ INLINE V read(const Call& call, int64_t y, int64_t x, int64_t channel, int64_t l
 }
 
 // Zero stays for what is not above it; a NaN passes, so that the loss shows it.
+#if LEVEL == 2
+INLINE V rectified(V x) { return V(_mm256_max_ps(__m256(V{}), __m256(x))); }
+#else
 INLINE V rectified(V x) { return V{} > x ? V{} : x; }
+#endif
 
 INLINE void write(const Call& call, int64_t y, int64_t x, int64_t channel, V value) {
   const int64_t lanes = lanes_at(call.outputs, channel);

@@ -1,36 +1,5 @@
 // Winograd: tiles and filters to 36 points, a multiplication at each point, and back.
 
-// ---- Winograd's three transforms, of one line of a tile each
-
-constexpr float A = 0.625f, B = 1.5f, A2 = A * A, B2 = B * B;
-
-INLINE void input_line(const V d[6], V o[6]) {
-  o[0] = A2 * B2 * d[0] - (A2 + B2) * d[2] + d[4];
-  const V e1 = d[4] - B2 * d[2], f1 = A * d[3] - A * B2 * d[1];
-  o[1] = e1 + f1, o[2] = e1 - f1;
-  const V e2 = d[4] - A2 * d[2], f2 = B * d[3] - B * A2 * d[1];
-  o[3] = e2 + f2, o[4] = e2 - f2;
-  o[5] = A2 * B2 * d[1] - (A2 + B2) * d[3] + d[5];
-}
-
-INLINE void filter_line(const V g[3], V o[6]) {
-  constexpr float at_a = 1 / (2 * A2 * (A2 - B2)), at_b = 1 / (2 * B2 * (B2 - A2));
-  o[0] = g[0] * (1 / (A2 * B2));
-  const V e1 = at_a * g[0] + at_a * A2 * g[2], f1 = at_a * A * g[1];
-  o[1] = e1 + f1, o[2] = e1 - f1;
-  const V e2 = at_b * g[0] + at_b * B2 * g[2], f2 = at_b * B * g[1];
-  o[3] = e2 + f2, o[4] = e2 - f2;
-  o[5] = g[2];
-}
-
-INLINE void output_line(const V m[6], V o[4]) {
-  const V s1 = m[1] + m[2], t1 = m[1] - m[2], s2 = m[3] + m[4], t2 = m[3] - m[4];
-  o[0] = m[0] + s1 + s2;
-  o[1] = A * t1 + B * t2;
-  o[2] = A2 * s1 + B2 * s2;
-  o[3] = A2 * A * t1 + B2 * B * t2 + m[5];
-}
-
 // ---- what is multiplied: rows of tiles by panels of output channels
 
 // Channels that are summed over, filled up with zeros; floats that they take in a row; and from one
@@ -55,7 +24,15 @@ INLINE void put_filter(float* at, int64_t channel, V x) {
 // Rows that no core's own cache holds are fetched a step ahead: they are more than a CPU foresees.
 template <bool AHEAD>
 static void multiply(const float* tiles, int64_t stride, const float* panel, float* sums,
-                     int64_t sums_stride, int64_t rows, int64_t floats) {
+                     int64_t sums_stride, int64_t rows, int64_t floats
+#if LEVEL < 3
+                     // And the panel that follows, a share of it in each step.
+                     , const float* next = nullptr
+#endif
+) {
+#if LEVEL < 3
+  const int64_t share = (CACHE_LINE * ROWS + rows - 1) / rows;
+#endif
   const int64_t step = AHEAD ? CACHE_LINE : floats;
   for (int64_t row = 0; row < rows; row += ROWS) {
     const float* at = tiles + row * stride;
@@ -65,6 +42,9 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, flo
 #pragma GCC unroll 12
       for (int i = 0; i < ROWS && AHEAD; i++)
         __builtin_prefetch(at + (ROWS + i) * stride + line);
+#if LEVEL < 3
+      for (int64_t i = 0; i < share && AHEAD; i++, next += COLUMNS) __builtin_prefetch(next);
+#endif
       for (int64_t k = line; k < std::min(line + step, floats); k++, from += COLUMNS) {
         V right[VECTORS];
 #pragma GCC unroll 2
@@ -125,6 +105,18 @@ static void transform_tiles(const Call call, int64_t first, int64_t count, float
     const int64_t y = (first + t) / across * TILE - 1, x = (first + t) % across * TILE - 1;
     const bool edge = y < 0 || x < 0 || y + 6 > call.height || x + 6 > call.width ||
                       (READING >= FROM_MAX && (y + 7 > call.height || x + 7 > call.width));
+#if LEVEL < 3
+    if (!edge && depth == call.inputs) {
+      const Corner corner = corner_of<READING>(call, y, x);
+      float* to = tiles + t * stride_of(depth);
+      for (int64_t group = 0; group < depth / LANES; group++)
+        if (READING == PLAIN || (READING == FROM_AVERAGE && !corner.bits))
+          transform_inner_tile<READING, false>(corner, group, to, plane);
+        else
+          transform_inner_tile<READING, true>(corner, group, to, plane);
+      continue;
+    }
+#endif
     for (int64_t group = 0; group < depth / LANES; group++) {
       float* to = tiles + t * stride_of(depth);
       if (edge || (group + 1) * LANES > call.inputs)
@@ -203,13 +195,23 @@ static void transform_output(const Call call, int64_t first, int64_t count, int6
     const int64_t wide = std::min<int64_t>(TILE, call.width - x);
     for (int64_t c = 0; c < columns && column + c < call.outputs; c += LANES) {
       const int64_t channel = column + c;
+#if LEVEL < 3
+      if ((!call.pool || call.back) && channel % CACHE_LINE == 0) fetch_output(call, y, x, channel);
+#else
       if (!call.pool || call.back) fetch_output(call, y, x, channel);
+#endif
       const float* at = sums + t * columns + c;
       V lines[4][6], points[6], line[4], values[4][4];
 #pragma GCC unroll 6
       for (int j = 0; j < 6; j++) {
+#if LEVEL < 3
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; i++) points[i] = load(at + i * 6 * plane);
+        at = walk(at, plane);
+#else
 #pragma GCC unroll 6
         for (int i = 0; i < 6; i++) points[i] = load(at + (i * 6 + j) * plane);
+#endif
         output_line(points, line);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) lines[i][j] = line[i];
@@ -232,6 +234,13 @@ static void transform_output(const Call call, int64_t first, int64_t count, int6
                                  values[i + 1][j + 1]};
             write_pooled(call, y + i, x + j, channel, window);
           }
+#if LEVEL < 3
+      } else if (high == TILE && wide == TILE && lanes_at(call.outputs, channel) == LANES) {
+        if (!call.back && call.alive)
+          write_tile<true>(call, y, x, channel, values);
+        else
+          write_tile<false>(call, y, x, channel, values);
+#endif
       } else if (high == TILE && wide == TILE) {
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++)

@@ -14,6 +14,16 @@ typedef float Loose __attribute__((vector_size(LANES * 4), aligned(4)));
 INLINE V load(const float* at) { return *reinterpret_cast<const Loose*>(at); }
 INLINE void store(float* at, V x) { *reinterpret_cast<Loose*>(at) = x; }
 
+#if LEVEL < 3
+// Step on, so that the compiler counts no addresses of later steps ahead.
+template <class T>
+INLINE T* walk(T* at, int64_t step) {
+  at += step;
+  asm("" : "+r"(at));
+  return at;
+}
+#endif
+
 // How many of `channels` lie in the vector from `channel` on.
 INLINE int64_t lanes_at(int64_t channels, int64_t channel) {
   return std::min<int64_t>(LANES, channels - channel);
@@ -32,13 +42,17 @@ INLINE V load_some(const float* at, int64_t lanes) {
 INLINE unsigned where(I mask) { return _mm512_movepi32_mask(__m512i(mask)); }
 INLINE V keep(V x, unsigned bits) { return V(_mm512_maskz_mov_ps(__mmask16(bits), __m512(x))); }
 #else
+#if LEVEL == 2
+INLINE unsigned where(I mask) { return unsigned(_mm256_movemask_ps(__m256(mask))); }
+INLINE V keep(V x, unsigned bits) {
+  const I lanes = {1, 2, 4, 8, 16, 32, 64, 128};
+  return V(I(x) & ((I(_mm256_set1_epi8(char(bits))) & lanes) == lanes));
+}
+#else
 INLINE V keep(V x, unsigned bits) {
   const I lanes = {1, 2, 4, 8, 16, 32, 64, 128};
   return V(I(x) & ((lanes & int32_t(bits)) != 0));
 }
-#if LEVEL == 2
-INLINE unsigned where(I mask) { return unsigned(_mm256_movemask_ps(__m256(mask))); }
-#else
 INLINE unsigned where(I mask) {
   unsigned bits = 0;
   for (int i = 0; i < LANES; i++) bits |= unsigned(mask[i] & 1) << i;

@@ -189,7 +189,7 @@ bool has_amx() {
 extern "C" {
 
 // Of the bits that come out: library.py's VERSION.
-int dream_version() { return 3; }
+int dream_version() { return 4; }
 
 // How many bytes a Call has: who has another idea of it comes from another release.
 int64_t dream_call_bytes() { return sizeof(Call); }
@@ -245,6 +245,10 @@ namespace PATH {
 #if LEVEL == 5
 #include "bands.h"
 #else
+#include "lines.h"
+#if LEVEL < 3
+#include "inner.h"
+#endif
 #include "tiles.h"
 #include "cut.h"
 #endif

@@ -190,6 +190,20 @@ def _half(size: tuple[int, int], pool: Pool, rounds_up: bool) -> tuple[int, int]
     return size if pool is None else ((size[0] + rounds_up) // 2, (size[1] + rounds_up) // 2)
 
 
+def test_an_average_comes_back_without_bits_too(path: str) -> None:
+    """Where nothing was rectified there is none to mask, at the edges and inside of them."""
+    size, weight = (21, 18), uniform(2, 24, 16, 3, 3).contiguous()
+    gradient = uniform(3, 1, 24, 10, 9)
+
+    pulled = native.pull_back(
+        gradient, weight, alive=None, size=size, pool="avg", threads=1, path=path
+    )
+
+    arrives = unpooled(gradient.double(), size, "avg", False)
+    expected = functional.conv_transpose2d(arrives, weight.double(), padding=1)
+    assert error(pulled, expected) < LIMITS[path]
+
+
 def test_of_equals_the_first_is_chosen(operands: native.Operands, path: str) -> None:
     """As torch does: else a flat region of a picture would pull elsewhere."""
     alive = native.new_alive(16, 6, 6)
