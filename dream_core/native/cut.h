@@ -48,18 +48,15 @@ static void multiply_and_finish(const Call& call, const Cut& cut, int64_t first,
                                 float* sums) {
   const int64_t panels = std::min(cut.group, cut.panels - panel), columns = panels * COLUMNS;
   const int64_t floats = floats_of(cut.depth);
+  const auto panel_of = [&](int64_t p, int64_t point) {
+    return filters + p * cut.panel_floats + point * panel_plane(cut.depth);
+  };
   for (int64_t point = 0; point < POINTS; point++)
     for (int64_t p = 0; p < panels; p++)
-      multiply<AHEAD>(tiles + point * cut.plane, stride_of(cut.depth),
-                      filters + p * cut.panel_floats + point * panel_plane(cut.depth),
+      multiply<AHEAD>(tiles + point * cut.plane, stride_of(cut.depth), panel_of(p, point),
+                      p + 1 < panels ? panel_of(p + 1, point) : panel_of(0, point + 1),
                       sums + point * cut.sums_plane + p * COLUMNS, columns, round_up(count, ROWS),
-                      floats
-#if LEVEL < 3
-                      , p + 1 < panels
-                          ? filters + (p + 1) * cut.panel_floats + point * panel_plane(cut.depth)
-                          : filters + (point + 1) * panel_plane(cut.depth)
-#endif
-      );
+                      floats);
   transform_output(call, first, count, panel * COLUMNS, columns, sums, cut.sums_plane);
 }
 
@@ -78,8 +75,8 @@ static void take_chunks(Job& job, int64_t slot) {
     const int64_t count = std::min(cut.chunk, cut.tiles - first);
     transform_input(call, first, count, tiles, cut.plane);
     for (int64_t panel = 0; panel < cut.panels; panel += cut.group)
-      multiply_and_finish<(LEVEL < 3)>(call, cut, first, count, tiles, panel,
-                                 job.shared + panel * cut.panel_floats, sums);
+      multiply_and_finish<SMALL_CACHE>(call, cut, first, count, tiles, panel,
+                                       job.shared + panel * cut.panel_floats, sums);
   }
 }
 

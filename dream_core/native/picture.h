@@ -32,7 +32,7 @@ static int64_t picture_scratch_bytes(const Call& call) {
 static void multiply_row(const Strip& strip, const Job& job, const float* left, float* sums) {
   for (int64_t column = 0; column < strip.columns; column += COLUMNS)
     multiply<false>(left, strip.stride, job.shared + column / COLUMNS * strip.panel_floats,
-                    sums + column, strip.columns, strip.rows, strip.depth);
+                    nullptr, sums + column, strip.columns, strip.rows, strip.depth);
 }
 
 static void take_bands(Job& job, int64_t slot) {

@@ -22,17 +22,11 @@ INLINE void put_filter(float* at, int64_t channel, V x) {
 
 // sums[rows][COLUMNS] = tiles[rows][floats] · panel[floats][COLUMNS], ROWS at a time in registers.
 // Rows that no core's own cache holds are fetched a step ahead: they are more than a CPU foresees.
+// So is, where the first cache is small, the panel that follows: a share of it in each step.
 template <bool AHEAD>
-static void multiply(const float* tiles, int64_t stride, const float* panel, float* sums,
-                     int64_t sums_stride, int64_t rows, int64_t floats
-#if LEVEL < 3
-                     // And the panel that follows, a share of it in each step.
-                     , const float* next = nullptr
-#endif
-) {
-#if LEVEL < 3
+static void multiply(const float* tiles, int64_t stride, const float* panel, const float* next,
+                     float* sums, int64_t sums_stride, int64_t rows, int64_t floats) {
   const int64_t share = (CACHE_LINE * ROWS + rows - 1) / rows;
-#endif
   const int64_t step = AHEAD ? CACHE_LINE : floats;
   for (int64_t row = 0; row < rows; row += ROWS) {
     const float* at = tiles + row * stride;
@@ -42,9 +36,8 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, flo
 #pragma GCC unroll 12
       for (int i = 0; i < ROWS && AHEAD; i++)
         __builtin_prefetch(at + (ROWS + i) * stride + line);
-#if LEVEL < 3
-      for (int64_t i = 0; i < share && AHEAD; i++, next += COLUMNS) __builtin_prefetch(next);
-#endif
+      for (int64_t i = 0; i < share && AHEAD && SMALL_CACHE; i++, next += COLUMNS)
+        __builtin_prefetch(next);
       for (int64_t k = line; k < std::min(line + step, floats); k++, from += COLUMNS) {
         V right[VECTORS];
 #pragma GCC unroll 2
@@ -195,11 +188,7 @@ static void transform_output(const Call call, int64_t first, int64_t count, int6
     const int64_t wide = std::min<int64_t>(TILE, call.width - x);
     for (int64_t c = 0; c < columns && column + c < call.outputs; c += LANES) {
       const int64_t channel = column + c;
-#if LEVEL < 3
       if ((!call.pool || call.back) && channel % CACHE_LINE == 0) fetch_output(call, y, x, channel);
-#else
-      if (!call.pool || call.back) fetch_output(call, y, x, channel);
-#endif
       const float* at = sums + t * columns + c;
       V lines[4][6], points[6], line[4], values[4][4];
 #pragma GCC unroll 6

@@ -2,6 +2,7 @@
 
 // 16 bit: a vector's pair of neighbouring channels shares the four bytes of one float.
 constexpr bool HALF = LEVEL == 4;
+constexpr bool SMALL_CACHE = LEVEL < 3;   // of a core: what follows is fetched ahead throughout
 constexpr int CACHE_LINE = 16;            // floats
 constexpr int COLUMNS = LANES * VECTORS;  // output channels in one panel of the multiplication
 
