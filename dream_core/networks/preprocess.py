@@ -28,7 +28,8 @@ class Preprocess:
     def pull_back(self, gradient: Tensor) -> Tensor:
         """Return d loss / d picture, (3, H, W) RGB, of d loss / d input, (1, 3, H, W).
 
-        Writes on the latter: each step out of place would take one more picture.
+        Writes on the latter: each step out of place would take one more picture. One of 16 bit
+        is widened first.
         """
-        scaled = gradient[0].div_(self._std).mul_(self._scale)
+        scaled = gradient[0].to(self._std.dtype).div_(self._std).mul_(self._scale)
         return scaled.index_select(0, self._order)  # reversing three channels undoes itself

@@ -116,7 +116,7 @@ def _nothing_is_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A GPU that every plan finds, and whose tensors are fake."""
     monkeypatch.setattr(Plan, "check_here", lambda _: None)
     monkeypatch.setattr(dream_module, "_digest", lambda _: "")
-    monkeypatch.setattr(dream_module, "_stream", lambda _: Unheard())
+    monkeypatch.setattr(dream_module, "new_stream", lambda _: Unheard())
     with FakeTensorMode():
         yield
 
