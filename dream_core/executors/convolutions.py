@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dream_core.executors import bits, rooms
+from dream_core.executors import bits, rooms, tiled
 from dream_core.executors.packed import Packed, packs, turns
 from dream_core.forms.chain import Chain
 from dream_core.model import Layer
@@ -84,17 +84,22 @@ class TorchConvolutions:
         if packs(layer, features):
             return self._pack(layer, features.shape, turned=False).convolve(features, bias)
         weight = self._tensor(f"{layer.name}.weight")
+        if tiled.pays(layer, features, layer.channels):
+            return tiled.convolve(features, weight, bias)
         where = (layer.stride, layer.padding, layer.dilation, layer.groups)
         return functional.conv2d(features, weight, bias, *where)
 
     def _pull_back(self, layer: Layer, gradient: Tensor, seen: torch.Size) -> Tensor:
         if packs(layer, gradient) and turns(layer):
             return self._pack(layer, gradient.shape, turned=True).convolve(gradient, None)
+        weight = self._tensor(f"{layer.name}.weight")
+        if tiled.pays(layer, gradient, seen[1]):
+            return tiled.pull_back(gradient, weight)
         found: Tensor
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient,
             shaped(gradient, seen),
-            self._tensor(f"{layer.name}.weight"),
+            weight,
             None,
             layer.stride,
             layer.padding,

@@ -10,7 +10,7 @@ import torch
 
 from dream_core import native
 from dream_core.errors import StateRefused
-from dream_core.executors import cuda
+from dream_core.executors import cuda, tiled
 from dream_core.executors.building import storage, ways_here
 from dream_core.executors.cpu import sixteen_bit_instructions
 from dream_core.executors.device import resolve_device
@@ -145,6 +145,8 @@ def _instructions(device: torch.device, way: Way) -> str:
     parts = [vectors]
     if way.precision != "exact":
         parts.append(sixteen_bit_instructions())
+    if way.executor == "direct":
+        parts.append(f"tiles {tiled.VERSION}")
     if way.executor == "winograd":
         best = [*native.paths("float32")[:1], *native.paths("bfloat16")[:1]]
         parts += [f"kernel {native.VERSION}", *best]

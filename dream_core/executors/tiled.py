@@ -1,0 +1,163 @@
+"""Winograd in torch's own operators: 3 × 3 convolutions on a CPU for which no kernel was built.
+
+F(4 × 4, 3 × 3), as the native kernel has it: tiles of 6 × 6 values and filters become 36 points
+each, and all channels are summed over at each point. That is a quarter of a convolution's products,
+and they are products of matrices. To turn tiles into points is one too, by 36 × 36 numbers.
+
+Source: Lavin and Gray 2015 (arXiv:1509.09308); at the kernel's points, 0, ±5/8, ±3/2 and ∞.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from dream_core.executors import rooms
+from dream_core.forms.lean import is_3_by_3
+from dream_core.model import Layer
+
+VERSION = 1  # of the bits that come out; a plan names it
+TILE, REACH = 4, 6  # a tile gives 4 × 4 values and reads 6 × 6
+TAPS, POINTS = 3 * 3, REACH * REACH
+# Measured (docs/log.md): below these a plain convolution is as fast.
+FEWEST_CHANNELS, FEWEST_TILES = 128, 96
+AT_ONCE = 1 << 21  # values that tiles, and their sums, come to in one step
+FILTERS_AT_ONCE = 1 << 13
+
+_A, _B = 5 / 8, 3 / 2
+
+
+def pays(layer: Layer, read: Tensor, gives: int) -> bool:
+    """Whether a layer, or its way back, that makes `gives` channels of (1, C, H, W) runs here."""
+    if not is_3_by_3(layer) or read.device.type != "cpu" or read.dtype.itemsize < 4:
+        return False
+    lines, across = _tiles(read)
+    return min(read.shape[1], gives) >= FEWEST_CHANNELS and lines * across >= FEWEST_TILES
+
+
+def convolve(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the convolution of (1, C, H, W) by (K, C, 3, 3), channels last."""
+    filters = _filters(weight, _filter_to_points(weight.dtype))
+    return _run(features, filters.transpose(1, 2), bias)
+
+
+def pull_back(gradient: Tensor, weight: Tensor) -> Tensor:
+    """Return d loss / d features, (1, C, H, W) channels last, of d loss / d what came of them."""
+    turned_round = _filter_to_points(weight.dtype).flip(1)
+    return _run(gradient, _filters(weight, turned_round), weight.new_zeros(weight.shape[1]))
+
+
+def _run(read: Tensor, filters: Tensor, bias: Tensor) -> Tensor:
+    """Convolve (1, C, H, W) by filters that are points already, (36, C, K)."""
+    _, inputs, outputs = filters.shape
+    out = read.new_empty(1, *read.shape[2:], outputs).permute(0, 3, 1, 2)
+    lines, across = _tiles(read)
+    windows = _windows(read)
+    step = max(1, min(lines, AT_ONCE // (POINTS * across * max(inputs, outputs))))
+    of_points, of_sums = (_room(read.dtype, step * across * POINTS, n) for n in (inputs, outputs))
+    for first in range(0, lines, step):
+        few = min(step, lines - first)
+        points = of_points[: few * across * POINTS].view(POINTS, few, across * inputs)
+        sums = of_sums[: few * across * POINTS].view(POINTS, few, across * outputs)
+        for line in range(few):
+            torch.mm(_to_points(read.dtype), next(windows), out=points[:, line])
+        torch.bmm(points.view(POINTS, -1, inputs), filters, out=sums.view(POINTS, -1, outputs))
+        for line in range(few):
+            values = _from_points(read.dtype) @ sums[:, line]
+            _write(values, bias, out[0].permute(1, 2, 0)[TILE * (first + line) :])
+    return out
+
+
+def _tiles(read: Tensor) -> tuple[int, int]:
+    """Return how many lines of tiles cover (1, C, H, W), and how many tiles a line has."""
+    height, width = read.shape[2:]
+    return -(-height // TILE), -(-width // TILE)
+
+
+def _windows(read: Tensor) -> Iterator[Tensor]:
+    """Go through lines of tiles: what each reads, (36, tiles · C), zeros beyond the edges."""
+    lines, across = _tiles(read)
+    positions = read[0].permute(1, 2, 0)
+    height, width, channels = positions.shape
+    rows = read.new_zeros(REACH, TILE * across + 2, channels)
+    down, right, _ = rows.stride()
+    seen = rows.as_strided((REACH, REACH, across, channels), (down, right, TILE * right, 1))
+    found = read.new_empty(seen.shape)
+    for line in range(lines):
+        above = TILE * line - 1
+        first, last = max(above, 0), min(above + REACH, height)
+        rows[first - above : last - above, 1 : width + 1] = positions[first:last]
+        rows[last - above :].zero_()
+        yield found.copy_(seen).view(POINTS, -1)
+
+
+def _write(values: Tensor, bias: Tensor, out: Tensor) -> None:
+    """Write a line of tiles, (16, tiles · K), to the first rows of (h, W, K)."""
+    rows = out[:TILE]
+    tiles, rest = divmod(rows.shape[1], TILE)
+    found = values.view(TILE, TILE, -1, len(bias)).permute(0, 2, 1, 3)[: len(rows)]
+    torch.add(
+        found[:, :tiles], bias, out=torch.unflatten(rows[:, : TILE * tiles], 1, (tiles, TILE))
+    )
+    if rest:
+        torch.add(found[:, tiles, :rest], bias, out=rows[:, TILE * tiles :])
+
+
+def _filters(weight: Tensor, matrix: Tensor) -> Tensor:
+    """Return (K, C, 3, 3) as points, (36, K, C), by a matrix of 36 × 9; some at a time."""
+    taps = weight.reshape(-1, TAPS).T
+    points = _room(weight.dtype, POINTS, taps.shape[1])
+    pieces = (torch.split(each, FILTERS_AT_ONCE, dim=1) for each in (taps, points))
+    for few, found in zip(*pieces, strict=True):
+        torch.mm(matrix, few, out=found)
+    return points.view(POINTS, *weight.shape[:2])
+
+
+def _room(dtype: torch.dtype, rows: int, columns: int) -> Tensor:
+    return rooms.features(dtype, columns, rows, 1)[0, :, :, 0].T
+
+
+@cache
+def _to_points(dtype: torch.dtype) -> Tensor:
+    """Return what turns 6 × 6 values into their points, (36, 36)."""
+    a, b = _A**2, _B**2
+    line: list[list[float]] = [
+        [a * b, 0, -a - b, 0, 1, 0],
+        [0, -_A * b, -b, _A, 1, 0],
+        [0, _A * b, -b, -_A, 1, 0],
+        [0, -_B * a, -a, _B, 1, 0],
+        [0, _B * a, -a, -_B, 1, 0],
+        [0, a * b, 0, -a - b, 0, 1],
+    ]
+    return _both_ways(line, dtype)
+
+
+@cache
+def _filter_to_points(dtype: torch.dtype) -> Tensor:
+    """Return what turns 3 × 3 weights into their points, (36, 9)."""
+    a, b = _A**2, _B**2
+    at_a, at_b = 1 / (2 * a * (a - b)), 1 / (2 * b * (b - a))
+    line: list[list[float]] = [
+        [1 / (a * b), 0, 0],
+        [at_a, at_a * _A, at_a * a],
+        [at_a, -at_a * _A, at_a * a],
+        [at_b, at_b * _B, at_b * b],
+        [at_b, -at_b * _B, at_b * b],
+        [0, 0, 1],
+    ]
+    return _both_ways(line, dtype)
+
+
+@cache
+def _from_points(dtype: torch.dtype) -> Tensor:
+    """Return what turns points into 4 × 4 values, (16, 36)."""
+    at = (0, _A, -_A, _B, -_B)
+    line = [[*(point**power for point in at), float(power == TILE - 1)] for power in range(TILE)]
+    return _both_ways(line, dtype)
+
+
+def _both_ways(line: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+    """Return what turns a square, row by row, from what turns a line."""
+    matrix = torch.tensor(line, dtype=torch.float64)
+    return torch.kron(matrix, matrix).to(dtype)
