@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.documents import JobDocument
 from dream_core.errors import DreamError
@@ -19,8 +19,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 class Polls:
     """Answers such a question itself, with the bytes that it keeps where nothing has changed.
 
-    Redis is asked each time. All else, and what is answered with a problem, the application
-    behind it answers.
+    All else, and what is answered with a problem, the application behind it answers.
     """
 
     def __init__(self, app: ASGIApp, line: Line, route: object) -> None:
@@ -38,16 +37,34 @@ class Polls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = await self._answer(scope) if scope["type"] == "http" else None
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if scope["method"] != "GET":
+            await self._change(scope, receive, send)
+            return
+        answer = await self._answer(scope)
         if answer is None:
             await self.app(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
+    async def _change(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let it be answered; who sees that it has changed something finds it changed."""
+
+        async def changed(message: Message) -> None:
+            self._line.doubt()
+            await send(message)
+
+        try:
+            await self.app(scope, receive, changed)
+        finally:  # what broke is answered further out
+            self._line.doubt()
+
     async def _answer(self, scope: Scope) -> "_Answer | None":
         found = _DREAM.fullmatch(scope["path"])
-        if not found or scope["method"] != "GET" or scope["query_string"]:
+        if not found or scope["query_string"]:
             return None
         scope["route"] = self._route
         kept = self._kept.get(found[1])

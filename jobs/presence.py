@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Literal, cast
 
@@ -109,7 +109,7 @@ def workers(client: redis.Redis) -> list[Presence]:
     Raises:
         LedgerAway: Redis doesn't answer.
     """
-    names = sorted(cast("set[str]", translated(lambda: client.smembers(_NAMES))))
+    names = list(cast("set[str]", translated(lambda: client.smembers(_NAMES))))
     if not names:
         return []
     keys = [f"worker:{name}" for name in names]
@@ -117,7 +117,12 @@ def workers(client: redis.Redis) -> list[Presence]:
     gone = [name for name, told in found.items() if told is None]
     if gone:
         translated(lambda: client.srem(_NAMES, *gone))
-    told = {name: json.loads(said) for name, said in found.items() if said is not None}
+    return read({name: said for name, said in found.items() if said is not None})
+
+
+def read(cards: Mapping[str, str]) -> list[Presence]:
+    """Return workers, by name, from what each says; who is of another release is left out."""
+    told = {name: json.loads(said) for name, said in sorted(cards.items())}
     return [Presence(**said) for name, said in told.items() if _known(name, said.get("version"))]
 
 

@@ -2,9 +2,9 @@
 
 import json
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Self
 
-from jobs import document
+from jobs import document, presence
 from jobs.line import Line
 from jobs.record import Job
 
@@ -14,22 +14,19 @@ _SAME = 1
 
 @dataclass(frozen=True)
 class Standing:
-    """A job as it stood, and by what Redis knows whether it still does.
+    """A job as it stood, and what Redis told of it.
 
     Every change of a record raises its seq, and a Redis that may have forgotten some, as it has
-    started anew, is another life.
+    started anew, is another life. What a job that waits is told changes without its record.
     """
 
     job: Job
     life: str
-    seq: str
+    told: bytes
 
     @classmethod
     async def of(cls, job_id: str, line: Line, before: Self | None = None) -> Self | None:
-        """Return how a job stands now; None where only the ledger knows.
-
-        That is: where there is no such job, or it waits in a queue, and what it waits for changes
-        without its record.
+        """Return how a job stands now; None where there is no such job.
 
         Args:
             job_id: the job's id.
@@ -39,12 +36,15 @@ class Standing:
         Raises:
             LedgerAway: Redis doesn't answer on that line.
         """
-        seen = (before.life, before.seq) if before else ("", "")
+        if before and await line.holds(job_id):
+            return before
+        by_seq = before and before.job.queue.position is None
+        seen = (before.life, str(before.job.seq)) if before and by_seq else ("", "")
         told = await line.ask(job_id, *seen)
-        if told == _SAME:
+        if before and told in (_SAME, before.told):
             return before
         if not isinstance(told, bytes):
             return None
-        found = json.loads(told)
+        *found, cards = json.loads(told)
         fields = dict(zip(found[1][::2], found[1][1::2], strict=True))
-        return cls(document.job(found, ()), fields["life"], cast(str, fields["seq"]))
+        return cls(document.job(found, presence.read(cards)), fields["life"], told)

@@ -1,5 +1,6 @@
--- id, life and seq of what is known of the record → 1 where it still stands so, 0 where the job waits
--- in a queue, false where there is none, else the document as `read` tells it, in JSON.
+-- id, life and seq of what is known of the record → 1 where it still stands so, false where there is no
+-- such job, else the document as `read` tells it, and what each worker says where the job waits for
+-- one, in JSON.
 -- What is asked most of all is answered most of the time by these lines, before the prelude is run.
 local known = redis.call('HMGET', 'dream:' .. ARGV[1], 'life', 'seq')
 if known[1] == ARGV[2] and known[2] == ARGV[3]
@@ -10,5 +11,9 @@ end
 -- prelude
 local told = document()
 if not told then return false end
-if told[3] then return 0 end -- its place, and what it waits for, change without its record
-return cjson.encode({told[1], told[2], cjson.null, told[4], told[5] or cjson.null, cjson.null})
+local workers = {}
+for _, each in ipairs(told[3] and redis.call('SMEMBERS', 'workers') or {}) do
+  workers[each] = redis.call('GET', 'worker:' .. each) or nil
+end
+return cjson.encode({told[1], told[2], told[3] or cjson.null, told[4], told[5] or cjson.null,
+  told[6] or cjson.null, workers})

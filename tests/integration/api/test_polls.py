@@ -1,94 +1,40 @@
 """How a dream stands, asked again and again: no old answer, and what can't be told is passed on."""
 
-import asyncio
 import json
+import math
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi.testclient import TestClient
-from starlette.types import Message, Receive, Scope, Send
 
 from api import polls
 from api.app import create_app
 from api.documents import JobDocument
-from api.polls import Polls
-from dream_core.spec import DreamSpec
+from jobs import line
 from jobs.claim import Claim
 from jobs.connection import connect
-from jobs.errors import LedgerAway
 from jobs.ledger import Ledger
-from jobs.line import Line
+from jobs.presence import Presence, announce
 from jobs.record import Problem
+from jobs.scripts import Scripts
 from jobs.settings import Settings
-from jobs.standing import SCRIPT
 from jobs.store import Picture, Store
 from tests.faults.outside import Outside, outside
+from tests.integration.api.conftest import Post
+from tests.integration.api.polling import Asked, asking, calls, running, settle
 
-ROUTE = object()
 PROBLEM = Problem(code="weights-corrupt", title="Weights corrupt", detail="checksum …")
 Change = Callable[[Claim, Ledger], object]
 
 
-class Asked:
-    """Polls on a loop that runs all the time, as a server's does; None: passed on."""
-
-    def __init__(self, portal: BlockingPortal, line: Line) -> None:
-        self._portal = portal
-        self._line = line
-        self._polls = Polls(self._pass_on, line, ROUTE)
-
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        pass
-
-    async def _ask(self, scope: Scope) -> list[Message]:
-        sent: list[Message] = []
-
-        async def receive() -> Message:
-            raise AssertionError("the body was asked for")
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        await self._polls(scope, receive, send)
-        return sent
-
-    async def _connect(self) -> None:
-        while True:
-            try:
-                await self._line.ask("", "", "")
-                return
-            except LedgerAway:
-                await asyncio.sleep(0.01)
-
-    def connect(self) -> None:
-        """Wait until Redis is reached again."""
-        self._portal.call(self._connect)
-
-    def messages(self, path: str, method: str = "GET", query: bytes = b"") -> list[Message]:
-        """What is sent in answer."""
-        scope = {"type": "http", "method": method, "path": path, "query_string": query}
-        return self._portal.call(self._ask, scope)
-
-    def document(self, job_id: str) -> Any:
-        """How a dream stands."""
-        sent = self.messages(f"/dreams/{job_id}")
-        return json.loads(sent[1]["body"]) if sent else None
-
-
-@contextmanager
-def asking(settings: Settings) -> Iterator[Asked]:
-    """Polls on a line of their own; on leaving it is cut."""
-    line = Line(settings, SCRIPT)
-    with start_blocking_portal() as portal:
-        asked = Asked(portal, line)
-        with portal.wrap_async_context_manager(line.held()):
-            yield asked
+@pytest.fixture(autouse=True)
+def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was told is believed until Redis says otherwise: no old answer goes with time alone."""
+    monkeypatch.setattr(line, "TRUST_S", math.inf)
 
 
 @pytest.fixture
@@ -98,35 +44,27 @@ def asked(settings: Settings) -> Iterator[Asked]:
         yield up
 
 
-def running(ledger: Ledger, picture: Picture) -> Claim:
-    """A claim of a new job that runs."""
-    claim = ledger.claim(ledger.accept(DreamSpec(iterations=20), picture).id, "host:0")
-    assert claim is not None
-    return claim
-
-
-def records_read(client: redis.Redis) -> int:
-    """How often a whole record was read."""
-    told = client.info("commandstats")
-    return int(told.get("cmdstat_hgetall", {"calls": 0})["calls"])  # type: ignore[union-attr]
-
-
+@pytest.mark.parametrize("which", ["runs", "waits"])
 def test_the_answer_is_that_of_the_route(
-    settings: Settings, dreaming: Claim, api: TestClient, client: redis.Redis
+    settings: Settings, dreaming: Claim, post: Post, client: redis.Redis, which: str
 ) -> None:
     """With its headers, HEAD too; `api` was never started, so it has no line."""
-    here = f"/dreams/{dreaming.job.id}"
+    announce(Scripts(client), Presence(host="höst", slot=0, pid=1, state="dreaming"))
+    waiting = [post().json()["id"] for _ in range(2)][1]
+    here = f"/dreams/{dreaming.job.id if which == 'runs' else waiting}"
+    api = TestClient(create_app(settings), "http://testserver")
     with TestClient(create_app(settings), "http://testserver") as served:
-        read = -1
-        while read != records_read(client):  # until it has its line
-            read = records_read(client)
+        for _ in range(100):  # until it has its line
+            read = calls(client, "hgetall")
             served.get(here)
+            if calls(client, "hgetall") == read:
+                break
         for method in ("GET", "HEAD"):
             kept, told = served.request(method, here), api.request(method, here)
 
             assert kept.content == told.content
             assert {**kept.headers, "x-request-id": ""} == {**told.headers, "x-request-id": ""}
-        assert records_read(client) == read + 2  # by `api`
+        assert calls(client, "hgetall") == read + 2  # by `api`
 
 
 def test_nothing_is_read_where_nothing_has_changed(
@@ -134,12 +72,12 @@ def test_nothing_is_read_where_nothing_has_changed(
 ) -> None:
     """The record is asked for its seq alone, and the same bytes are sent again."""
     first = asked.messages(f"/dreams/{dreaming.job.id}")
-    before = records_read(client)
+    before = calls(client, "hgetall")
 
     again = [asked.messages(f"/dreams/{dreaming.job.id}") for _ in range(3)]
 
     assert again == [first] * 3
-    assert records_read(client) == before
+    assert calls(client, "hgetall") == before
 
 
 @pytest.mark.parametrize(
@@ -157,11 +95,18 @@ def test_nothing_is_read_where_nothing_has_changed(
     ],
 )
 def test_a_change_is_in_the_very_next_answer(
-    asked: Asked, dreaming: Claim, ledger: Ledger, change: Change, part: str, value: object
+    asked: Asked,
+    dreaming: Claim,
+    ledger: Ledger,
+    client: redis.Redis,
+    change: Change,
+    part: str,
+    value: object,
 ) -> None:
-    """Whatever was answered before: who was told of a change finds it."""
+    """Whatever was answered before: what Redis has told of is found."""
     before = asked.document(dreaming.job.id)
     change(dreaming, ledger)
+    settle(client)
 
     now = asked.document(dreaming.job.id)
 
@@ -171,19 +116,25 @@ def test_a_change_is_in_the_very_next_answer(
 
 
 @pytest.mark.parametrize(
-    "change",
+    "remove",
     [
-        lambda claim, _: claim.give_back(),  # what it waits for changes without it
-        lambda claim, ledger: ledger.delete(claim.job.id),
+        lambda job_id, ledger, _: ledger.delete(job_id),
+        lambda _, __, client: client.flushall(),
     ],
+    ids=["deleted", "flushed"],
 )
-def test_what_only_the_ledger_can_tell_is_passed_on(
-    asked: Asked, dreaming: Claim, ledger: Ledger, change: Change
+def test_a_dream_that_is_gone_is_passed_on(
+    asked: Asked,
+    dreaming: Claim,
+    ledger: Ledger,
+    client: redis.Redis,
+    remove: Callable[[str, Ledger, redis.Redis], object],
 ) -> None:
     """Also where there is an answer of before."""
     assert asked.document(dreaming.job.id)
 
-    change(dreaming, ledger)
+    remove(dreaming.job.id, ledger, client)
+    settle(client)
 
     assert asked.document(dreaming.job.id) is None
 
@@ -219,14 +170,14 @@ def test_only_so_many_answers_are_kept(
     ids = [running(ledger, picture).job.id for _ in range(3)]
     for job_id in ids:
         asked.document(job_id)
-    before = records_read(client)
+    before = calls(client, "hgetall")
 
     kept = [asked.document(job_id)["id"] for job_id in ids[1:]]
-    between = records_read(client)
+    between = calls(client, "hgetall")
     asked.document(ids[0])
 
     assert kept == ids[1:]
-    assert (between, records_read(client)) == (before, before + 1)
+    assert (between, calls(client, "hgetall")) == (before, before + 1)
 
 
 def test_scripts_that_redis_was_told_to_forget_are_told_again(
@@ -299,7 +250,7 @@ def test_a_redis_that_started_anew_is_never_answered_for_from_before(
 
 
 def test_a_redis_that_says_nothing_is_left_to_the_ledger(
-    valkey: Outside, tmp_path: Path, picture: Picture
+    valkey: Outside, tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which knows how long to wait, and what to say; once it talks again, so does the line."""
     settings = Settings(data_dir=valkey.data_dir)
@@ -308,6 +259,7 @@ def test_a_redis_that_says_nothing_is_left_to_the_ledger(
     with asking(settings) as asked:
         before = asked.document(claim.job.id)
         valkey.stop()
+        monkeypatch.setattr(line, "TRUST_S", 0)
         silent = [asked.document(claim.job.id) for _ in range(2)]
         valkey.go_on()
         claim.progress(1, {})
