@@ -151,7 +151,10 @@ def contents(lines: Sequence[Line]) -> tuple[str, str]:
             own = [line for line in steps if Machine.of(line) == machine]
             parts += [_said_of(machine, own), tell(own)]
     if rest:
-        parts += [REST, _figures(rest)]
+        parts.append(REST)
+    for machine in dict.fromkeys(map(Machine.of, rest)):
+        own = [line for line in rest if Machine.of(line) == machine]
+        parts += [_said_of(machine, own), _figures(own)]
     on_gpu = any(Machine.of(line).device.startswith("cuda") for line in lines)
     return "\n".join([*parts, NOT_MEASURED if on_gpu else NOT_ON_GPU]), _plot(steps, machines)
 
@@ -161,7 +164,7 @@ def _said_of(machine: Machine, lines: Sequence[Line]) -> str:
     versions = lines[0]["versions"]
     where = f"{machine.cpu} ({machine.instructions})"
     if machine.device != "cpu":
-        where = f"{machine.device} beside {where}"
+        where = f"{lines[0].get('gpu') or machine.device} beside {where}"
     threads = f"{machine.threads} threads" if machine.threads != 1 else "1 thread"
     commits = ", ".join(dict.fromkeys(f"`{line['commit']}`" for line in lines))
     return (
@@ -223,11 +226,10 @@ def _figures(lines: Iterable[Line]) -> str:
             _with_unit(line["value"], line),
             _with_unit(line.get("baseline"), line),
             _rounded(line["ratio"]) if line.get("ratio") is not None else "–",
-            line.get("gpu") or f"{line.get('device', 'cpu')}, {line.get('threads')} threads",
         )
         for line in lines
     ]
-    return _markdown(("what", "figure", "baseline", "ratio", "on"), rows)
+    return _markdown(("what", "figure", "baseline", "ratio"), rows)
 
 
 def _plot(lines: Sequence[Line], machines: Sequence[Machine]) -> str:

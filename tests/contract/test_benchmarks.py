@@ -30,6 +30,16 @@ def bench(folder: Path) -> subprocess.Popen[str]:
     )
 
 
+HERE = {
+    "device": "cpu",
+    "cpu": "Some CPU",
+    "instructions": "AVX2",
+    "threads": 8,
+    "versions": {"torch": "2.99", "python": "3.12"},
+    "commit": "abc1234",
+}
+
+
 def step(precision: str, ratio: float, layers: Sequence[str] = ("relu3_1",)) -> dict[str, Any]:
     """Return the line of an iteration that plain PyTorch takes 2 s and 1000 MB for."""
     return {
@@ -45,12 +55,7 @@ def step(precision: str, ratio: float, layers: Sequence[str] = ("relu3_1",)) -> 
         "precision": precision,
         "way": f"winograd {precision}",
         "form": "whole",
-        "device": "cpu",
-        "cpu": "Some CPU",
-        "instructions": "AVX2",
-        "threads": 8,
-        "versions": {"torch": "2.99", "python": "3.12"},
-        "commit": "abc1234",
+        **HERE,
     }
 
 
@@ -94,17 +99,27 @@ def test_an_iteration_is_told_beside_plain_pytorch() -> None:
 
 
 def test_a_line_of_any_other_benchmark_comes_on_the_page_by_its_name() -> None:
-    """Whoever writes one need not touch the page."""
+    """Whoever writes one need not touch the page; each machine has a table of its own."""
     other = {"name": "a cup of tea", "value": 0.25, "unit": "s", "baseline": 0.2, "ratio": 1.25}
+    there = {**HERE, "device": "cuda:0", "gpu": "Some GPU", "threads": 1}
 
-    text, _ = page.contents([step("fast", 8.0), {**other, "device": "cpu", "threads": 2}])
+    text, _ = page.contents([step("fast", 8.0), {**other, **HERE}, {**other, **there}])
 
-    assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 | cpu, 2 threads |" in text
+    here, elsewhere = text.split("## Around the iteration")[1].split("Some GPU beside Some CPU")
+    assert "Some CPU (AVX2), 8 threads, torch 2.99" in here
+    assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 |" in here
+    assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 |" in elsewhere
 
 
 def test_an_error_is_told_with_the_worst_case() -> None:
     """A median alone would hide it."""
-    off = {"name": "estimate", "value": 0.084, "unit": "median |told / taken - 1|", "largest": 0.5}
+    off = {
+        "name": "estimate",
+        "value": 0.084,
+        "unit": "median |told / taken - 1|",
+        "largest": 0.5,
+        **HERE,
+    }
 
     text, _ = page.contents([step("fast", 8.0), off])
 
@@ -121,7 +136,7 @@ def test_what_time_left_is_off_by_is_told_of_the_whole_dream() -> None:
         pytest.approx(0.05),
         None,
     ]
-    off = {"name": "time left", "value": 0.02, "unit": LEFT, "largest": 0.05}
+    off = {"name": "time left", "value": 0.02, "unit": LEFT, "largest": 0.05, **HERE}
     text, _ = page.contents([step("fast", 8.0), off])
     assert "| time left | off by 2.0 % of the whole, at most 5 % | – |" in text
 
