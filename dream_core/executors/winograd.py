@@ -9,6 +9,7 @@ from torch import Tensor
 from dream_core import native
 from dream_core.executors import rooms
 from dream_core.forms.chain import Chain
+from dream_core.forms.lean import is_3_by_3
 from dream_core.model import PICTURE, Layer
 
 MOST_PLANES = 4  # channels up to which the kernel has a form of its own for a picture
@@ -33,8 +34,7 @@ class WinogradConvolutions:
         The kernel's bits of a max pool say "above zero" too, which only a ReLU means.
         """
         layer = chain.first
-        shape = (layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups)
-        if layer.kind != "convolution" or shape != ((3, 3), (1, 1), (1, 1), (1, 1), 1):
+        if layer.kind != "convolution" or not is_3_by_3(layer):
             return False
         if self._weights[f"{layer.name}.weight"].dtype != torch.float32:
             return False

@@ -133,6 +133,6 @@ class LeanRun:
 
 
 def is_3_by_3(layer: Layer) -> bool:
-    """Whether the native kernel has a form for a convolution."""
+    """Whether Winograd has a form for a convolution, in the native kernel and in torch."""
     shape = (layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups)
     return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1)

@@ -4,6 +4,7 @@ Every answer that any of these tests gets is held against /openapi.json.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from api.app import create_app
+from jobs import line
 from jobs.claim import Claim
 from jobs.ledger import Ledger
 from jobs.record import Run
@@ -123,3 +125,9 @@ def dreaming(post: Post, ledger: Ledger) -> Claim:
         claim.publish_frame(iteration, 512, 341, encoded(512, 341 + iteration))
         claim.progress(iteration, {"relu5_1": 3.5})
     return claim
+
+
+@pytest.fixture
+def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was told is believed until Redis says otherwise: no old answer goes with time alone."""
+    monkeypatch.setattr(line, "TRUST_S", math.inf)

@@ -1,7 +1,6 @@
 """How a dream stands, asked again and again: no old answer, and what can't be told is passed on."""
 
 import json
-import math
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,10 +30,7 @@ PROBLEM = Problem(code="weights-corrupt", title="Weights corrupt", detail="check
 Change = Callable[[Claim, Ledger], object]
 
 
-@pytest.fixture(autouse=True)
-def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was told is believed until Redis says otherwise: no old answer goes with time alone."""
-    monkeypatch.setattr(line, "TRUST_S", math.inf)
+pytestmark = pytest.mark.usefixtures("no_time_passes")
 
 
 @pytest.fixture

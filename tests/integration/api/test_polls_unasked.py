@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,10 +41,7 @@ from tests.integration.api.polling import (
 WORKER = Presence(host="host", slot=0, pid=1, state="dreaming")
 
 
-@pytest.fixture(autouse=True)
-def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was told is believed until Redis says otherwise: no old answer goes with time alone."""
-    monkeypatch.setattr(line, "TRUST_S", math.inf)
+pytestmark = pytest.mark.usefixtures("no_time_passes")
 
 
 @pytest.fixture

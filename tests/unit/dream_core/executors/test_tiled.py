@@ -104,14 +104,7 @@ def test_a_network_by_tiles_is_the_reference(
 
 def test_it_runs_where_it_pays() -> None:
     """Deep layers of pictures that aren't tiny; strides, groups and 16 bit it has no form for."""
-    layer = Layer(
-        name="one",
-        kind="convolution",
-        inputs=(PICTURE,),
-        channels=256,
-        kernel=(3, 3),
-        padding=(1, 1),
-    )
+    layer = layer_to(256)
     read = torch.empty(1, 128, 40, 40)
 
     assert tiled.pays(layer, read, 256)
@@ -126,14 +119,7 @@ def test_it_runs_where_it_pays() -> None:
 
 def test_a_wide_layer_of_a_network_takes_it() -> None:
     """As it is, at 512 × 384 and conv3_2's width; the way back too."""
-    layer = Layer(
-        name="one",
-        kind="convolution",
-        inputs=(PICTURE,),
-        channels=128,
-        kernel=(3, 3),
-        padding=(1, 1),
-    )
+    layer = layer_to(128)
     features, weight = drawn(1, 128, 40, 48).float(), drawn(128, 128, 3, 3).float().contiguous()
     forms = TorchConvolutions({"one.weight": weight, "one.bias": torch.zeros(128)}, torch.float32)
     chain = Chain((layer,))
