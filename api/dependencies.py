@@ -18,7 +18,7 @@ from api.metrics import Metrics
 from api.readiness import Probe
 from api.terms import Deadline, More, Nothing, SizedTerms, Terms, read_terms
 from dream_core.catalogue import Catalogue
-from dream_core.forms.choice import check_fits
+from dream_core.forms.choice import fitting_form
 from dream_core.model import Model
 from dream_core.picture import Picture, read
 from dream_core.spec import DreamSpec
@@ -141,7 +141,7 @@ async def _picture(
         if (free := memory_of(workers)) is not None:
             stored = storage_of(workers, spec.precision)
             await run_in_threadpool(
-                check_fits, model, spec, size, free, "this server", storage=stored
+                fitting_form, model, spec, size, free, "this server", storage=stored
             )
         yield picture
 

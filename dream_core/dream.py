@@ -5,7 +5,7 @@ layer, pull the gradients back to the pixels, move the pixels.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import isfinite
@@ -113,16 +113,21 @@ class Dream:
         self.iteration = 0
         self._picture = self._take(source)
         self._source_sha256 = _digest(self._picture)
-        with self.plan.held():
-            self._wishes = tuple(self._capture())
-        self._optimizer = self._make_optimizer()
         self._stream = stream or new_stream(self.plan)
+        with self.plan.held():
+            self._wishes, self._first = self._capture()
+        self._optimizer = self._make_optimizer()
         self._ahead = self._make_ahead()
 
     @property
     def finished(self) -> bool:
         """Whether all iterations of the spec are done."""
         return self.iteration >= self.spec.iterations
+
+    @property
+    def looked(self) -> bool:
+        """Whether the first step's look is done: it was the one that fixed the targets."""
+        return self._first is not None
 
     def picture(self) -> Tensor:
         """Return a copy of the picture as it is: (3, H, W) float32 RGB on the CPU, unclamped.
@@ -222,7 +227,7 @@ class Dream:
 
         No number is read here: a GPU isn't waited for.
         """
-        sight = self._see(picture, self._layers, network)
+        sight = self._take_first(network, picture) or self._see(picture, self._layers, network)
         losses, pulls = ask(sight, self._wishes, normalize=self.spec.normalize_gradients)
         return losses, sight.pull_back(pulls)
 
@@ -230,10 +235,11 @@ class Dream:
     def _layers(self) -> Collection[str]:
         return self.spec.all_layers()
 
-    def _capture(self) -> Iterator[Wish]:
+    def _capture(self) -> tuple[tuple[Wish, ...], Sight | None]:
+        """Return what is asked, and the look at the source that the first step goes on from."""
         # What the kernel's version stands for in a plan, and no other plan has its bits from it.
         by = correlate_by_kernel if self.plan.executor == "winograd" else correlate
-        return capture(
+        wishes, first = capture(
             self._picture,
             self._style_source,
             self.spec,
@@ -241,6 +247,13 @@ class Dream:
             see=self._see,
             correlate=by,
         )
+        # Parts keep nothing of a look, and what is started ahead looks for itself.
+        return wishes, first if self.plan.parts == "whole" and not self._stream else None
+
+    def _take_first(self, network: Network, picture: Tensor) -> Sight | None:
+        """Return the look that gave the targets, once, if this is what it looked at."""
+        first, self._first = self._first, None
+        return first if network is self.network and picture is self._picture else None
 
     def _see(
         self, picture: Tensor, layers: Collection[str], network: Network | None = None
@@ -327,6 +340,7 @@ class Dream:
                 raise StateRefused(*_difference(what, state.get(what), expected))
         if self._ahead:
             self._ahead.forget()
+        self._first = None
         self.iteration = state["iteration"]
         self._picture.copy_(state["picture"])
         self._optimizer.load_state_dict(state["optimizer"])

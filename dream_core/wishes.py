@@ -1,6 +1,6 @@
 """Wishes: what a dream asks of each layer, fixed from its source, and how all of them pull."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -37,7 +37,7 @@ def capture(
     *,
     see: See,
     correlate: Measure,
-) -> Iterator[Wish]:
+) -> tuple[tuple[Wish, ...], Sight | None]:
     """Fix every target by the plan that also steps, or dose 1 would not be exactly nothing.
 
     Args:
@@ -48,24 +48,32 @@ def capture(
         model: whose layers are asked.
         see: how the plan looks.
         correlate: how it makes a Gram matrix.
+
+    Returns:
+        The wishes; and the look at the picture that they come from, which can still be asked and
+        pull. None where it looked at another size, or features that it holds are targets now.
     """
     grams = [(layer, correlate) for layer in spec.layers]
     held = [(layer, _itself) for layer in spec.content_layers]
     same_size = spec.style_scale == 1
     seen: list[Tensor] = []
+    sight = None
     if same_size or held:
-        seen = see(picture, spec.all_layers()).gather([*(grams if same_size else []), *held])
+        sight = see(picture, spec.all_layers())
+        seen = sight.gather([*(grams if same_size else []), *held])
     textures, source = seen, picture
     if not same_size:
         source = style()
         textures = see(source, spec.layers).gather(grams)
     here, there = _elements(picture, spec, model), _elements(source, spec, model)
+    wishes = []
     for (layer, dose), texture in zip(spec.layers.items(), textures, strict=False):
-        gram = texture / there[layer]
-        yield Wish(layer, layer, GramDose.capture(gram, dose, here[layer], correlate))
+        target = texture / there[layer]
+        wishes.append(Wish(layer, layer, GramDose.capture(target, dose, here[layer], correlate)))
     features = seen[len(seen) - len(held) :]
     for layer, target in zip(spec.content_layers, features, strict=True):
-        yield Wish(f"content:{layer}", layer, ContentHold(target), spec.content_weight)
+        wishes.append(Wish(f"content:{layer}", layer, ContentHold(target), spec.content_weight))
+    return tuple(wishes), None if held else sight
 
 
 def ask(

@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from dream_core.costs import Costs
-from dream_core.forms.choice import USED_OF_FREE, check_fits, choose
+from dream_core.forms.choice import fitting_form
 from dream_core.forms.form import WHOLE
 from dream_core.forms.memory import predicted_bytes
 from dream_core.model import Model
@@ -115,9 +115,10 @@ class Estimate(BaseModel):
         rates = rates_of(workers, spec.precision)
         storage = storage_of(workers, spec.precision)
         if free is not None:
-            check_fits(model, spec, picture, free, "this server", storage=storage)
-            room, on_cpu = USED_OF_FREE * free, devices == {"cpu"}
-            form = choose(model, spec, size, room, storage, thrifty=on_cpu) or WHOLE
+            on_cpu = devices == {"cpu"}
+            form = fitting_form(
+                model, spec, picture, free, "this server", storage=storage, thrifty=on_cpu
+            )
         source_bytes = largest_png(*picture, 4)
         takes = Footprint.of(spec.model_dump(mode="json"), *picture, source_bytes=source_bytes)
         costs = Costs.of(model, spec, size, form, frames=takes.frames, storage=storage)

@@ -67,6 +67,7 @@ class Prepared:
     alpha: NDArray[np.float32] | None
     run: Run
     begins_at: int = 0  # iteration of its first frame
+    looked_s: float = 0.0  # that its first step has taken already
 
 
 Prepare = Callable[[Claim, DreamSpec, Catalogue, Callable[[], bool]], Prepared]
@@ -178,7 +179,7 @@ class Dreamer:
         )
         with line:
             told = first != prepared.begins_at or line.add(News(first), engine.frame())
-            started, counted_from = self._clock(), first
+            started, counted_from = self._clock() - prepared.looked_s, first
             while told and not engine.finished and not self._halted(claim):
                 try:
                     step = engine.step()

@@ -1,6 +1,7 @@
 """From a claimed job to a dream that can be stepped: its picture, its network, its plan."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,16 @@ class Preparer:
         plan = self._plan(begun, model, spec, size)
         run = self._run(model, spec, size, plan)
         claim.begin(run)  # before the first byte is taken: a system out of memory gives no warning
+        began = time.monotonic()
         dream = Dream(source, spec, network=network, plan=plan, should_stop=should_stop)
+        took_s = time.monotonic() - began
         del source  # of 40 megapixels 0.5 GB, and a state is three times as large
         resumed = resume(dream, plan.as_dict(), states(files))
         if resumed is not None:
             log.info("going on from iteration %d", dream.iteration)
         _tell_of_plan(claim, begun if resumed is None else resumed, plan)
-        return Prepared(dream, alpha, run, start.iteration if start else 0)
+        looked_s = took_s if dream.looked else 0.0
+        return Prepared(dream, alpha, run, start.iteration if start else 0, looked_s)
 
     def _plan(
         self, begun: Mapping[str, Any] | None, model: Model, spec: DreamSpec, size: tuple[int, int]

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dream_core.forms import Form, Storage
-from dream_core.forms.choice import USED_OF_FREE, check_fits, choose
+from dream_core.forms.choice import fitting_form
 from dream_core.forms.form import WHOLE
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
@@ -73,12 +73,9 @@ def fitting(
     free = free_bytes(device)
     if free is None:
         return WHOLE
-    check_fits(model, spec, size, free, device, storage=storage)
-    room = USED_OF_FREE * free
     # On a GPU nobody else needs the memory, and a picture seen whole never waits for the host.
-    form = choose(model, spec, size, room, storage, thrifty=device == "cpu")
-    assert form is not None  # noqa: S101 (it was checked)
-    return form
+    thrifty = device == "cpu"
+    return fitting_form(model, spec, size, free, device, storage=storage, thrifty=thrifty)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from math import exp, prod
+from math import exp, inf, prod
 
 from dream_core.errors import MemoryExceeded
 from dream_core.forms.form import WHOLE, Form
@@ -56,22 +56,28 @@ def choose(
     That is the one with the least work. Where it should be `thrifty`, and tapes are bits, memory is
     worth up to a fifth more work.
     """
-    need = {
-        form: predicted_bytes(model, spec, size, form, storage) for form in forms(model, spec, size)
-    }
-    takes = {form: work(model, spec, size, form, storage) for form in need if need[form] <= room}
-    if not (thrifty and storage.lean and takes):
-        return min(takes, key=takes.__getitem__, default=None)
-    least = min(takes.values())
+    takes = {form: work(model, spec, size, form, storage) for form in forms(model, spec, size)}
+    thrifty = thrifty and storage.lean
+    need: dict[Form, int] = {}  # of those that fit
+    least = inf
+    for form in sorted(takes, key=takes.__getitem__):
+        if takes[form] > MORE_WORK * least:
+            break
+        needed = predicted_bytes(model, spec, size, form, storage)
+        if needed > room:
+            continue
+        if not thrifty:
+            return form
+        need[form], least = needed, min(least, takes[form])
 
     def cost(form: Form) -> float:
         apart = 1 if form.kind == "whole" else APART
         return takes[form] * apart * exp(need[form] / WORTH)
 
-    return min((form for form in takes if takes[form] <= MORE_WORK * least), key=cost)
+    return min(need, key=cost, default=None)
 
 
-def check_fits(
+def fitting_form(
     model: Model,
     spec: DreamSpec,
     picture: Size,
@@ -79,8 +85,9 @@ def check_fits(
     where: str,
     *,
     storage: Storage = REFERENCE,
-) -> None:
-    """Refuse a dream that fits in no form.
+    thrifty: bool = False,
+) -> Form:
+    """Return the best form of a dream, as `choose` does; refuse one that fits in none.
 
     Args:
         model: the spec's.
@@ -89,18 +96,21 @@ def check_fits(
         free: bytes that are free, of which a part is left.
         where: whose they are, for the message.
         storage: what the executor keeps; the reference keeps most.
+        thrifty: whether memory is worth some work.
 
     Raises:
         MemoryExceeded: names the largest image_size that would fit.
     """
     room, size = USED_OF_FREE * free, spec.working_size(*picture)
-    if choose(model, spec, size, room, storage) is None:
-        least = min(
-            predicted_bytes(model, spec, size, form, storage) for form in forms(model, spec, size)
-        )
-        there = f"{where} has {room / 1e9:.2f} GB for it"
-        largest = largest_size(model, spec, picture, room, storage)
-        raise MemoryExceeded(model.name, size, least, there, largest)
+    form = choose(model, spec, size, room, storage, thrifty=thrifty)
+    if form is not None:
+        return form
+    least = min(
+        predicted_bytes(model, spec, size, form, storage) for form in forms(model, spec, size)
+    )
+    there = f"{where} has {room / 1e9:.2f} GB for it"
+    largest = largest_size(model, spec, picture, room, storage)
+    raise MemoryExceeded(model.name, size, least, there, largest)
 
 
 def next_smaller(

@@ -61,12 +61,14 @@ def test_where_the_last_state_can_not_be_used_the_one_before_is(
     spoil(furthest[0])
     claim, third = attempt()
     assert third.engine.iteration == 4
+    assert third.looked_s == 0
     claim.give_back()
     spoil(furthest[1])
     claim, fourth = attempt()
     assert fourth.engine.iteration == 2
 
     _, undisturbed = attempt_of(ledger, preparer, spec, picture)
+    assert undisturbed.looked_s > 0
     for engine in (fourth.engine, undisturbed.engine):
         while not engine.finished:
             engine.step()

@@ -148,6 +148,55 @@ def test_the_order_in_which_layers_are_asked_does_not_matter() -> None:
     assert torch.equal(after(one, 3), after(other, 3))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("way", [Way("autograd", "exact"), Way("direct", "exact")], ids=str)
+def test_the_first_step_goes_on_from_the_look_that_fixed_the_targets(
+    way: Way, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One way in less, and the bits of a dream that has to look again."""
+    network = thin_network().run_by(way)
+    looked_at: list[Tensor] = []
+    forward = network.executor.forward
+
+    def counted(picture: Tensor, *rest: Any) -> Any:
+        looked_at.append(picture)
+        return forward(picture, *rest)
+
+    monkeypatch.setattr(network.executor, "forward", counted)
+    fields = {"layers": {"relu4_1": 1000.0, "relu1_1": -2.0}, "optimizer": optimizer}
+    plan = replace(Plan.make(network.device, torch.float32, way), threads=2)
+    at_once, asked_before = (
+        Dream(SOURCE, spec(**fields), network=network, plan=plan) for _ in range(2)
+    )
+    assert at_once.looked
+    elsewhere = asked_before.gradient(random_picture(2, 37, 50))[0]
+    assert not asked_before.looked
+
+    before = len(looked_at)
+    at_once.step()
+    in_between = len(looked_at)
+    asked_before.step()
+
+    assert not at_once.looked
+    assert len(looked_at) - in_between == in_between - before + 1
+    assert torch.equal(at_once.picture(), asked_before.picture())
+    assert torch.equal(after(at_once, 3), after(asked_before, 3))
+    assert torch.equal(at_once.gradient(random_picture(2, 37, 50))[0], elsewhere)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"style_scale": 0.6},
+        {"content_weight": 2.0, "content_layers": ["relu2_1"]},
+    ],
+    ids=["another size", "features held"],
+)
+def test_a_look_that_another_can_not_go_on_from_is_not_kept(fields: dict[str, Any]) -> None:
+    """It was of another picture, or a way back would write over what are targets now."""
+    assert not dream(layers={"relu2_1": 20.0}, **fields).looked
+
+
 def test_style_scale_takes_the_targets_from_the_source_at_another_size() -> None:
     """A dose of 1 is then no longer the identity: it asks for the texture of another scale."""
     network = thin_network()
@@ -207,7 +256,7 @@ def test_a_resumed_dream_has_the_same_bits(optimizer: str, saved_at: int) -> Non
 
     resumed.load_state_dict(torch.load(file, weights_only=True))
 
-    assert resumed.iteration == saved_at
+    assert (resumed.iteration, resumed.looked) == (saved_at, False)
     after(undisturbed, saved_at)
     for _ in range(5):
         assert resumed.step() == undisturbed.step()
@@ -346,9 +395,9 @@ def test_a_step_that_runs_out_of_numbers_is_done_again_in_full_precision() -> No
     """The picture follows a finite gradient, the step says so, and the next one is fast again."""
     fields = {"layers": {"relu3_1": 100.0}}
     plan = Plan.make(torch.device("cpu"), torch.float32, Way("direct", "fast"))
-    network = thin_network()
+    network = thin_network().run_by(plan.way)
+    network.executor = Overflowing(network.executor, times=1)
     started = Dream(SOURCE, spec(**fields), network=network, plan=plan)
-    started.network.executor = Overflowing(started.network.executor, times=1)
 
     first, second = started.step(), started.step()
 

@@ -146,13 +146,14 @@ def dream(
     stopping: Event | None = None,
     clock: Any = lambda: 0.0,
     begins_at: int = 0,
+    looked_s: float = 0.0,
 ) -> list[tuple[Any, ...]]:
     """Run a claim on an engine and return what it was told."""
 
     def prepare(*_: object) -> Prepared:
         run = claim.job.run or RUN
         claim.begin(run)
-        return Prepared(engine, None, run, begins_at)
+        return Prepared(engine, None, run, begins_at, looked_s)
 
     def leave() -> None:
         claim.told.append(("leave",))

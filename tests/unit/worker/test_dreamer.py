@@ -103,6 +103,13 @@ def test_the_first_iteration_is_no_part_of_the_pace_of_the_others() -> None:
     assert left == [(1, 300.0), (2, 4.0), (3, 2.0), (4, 0.0)]
 
 
+def test_what_a_first_step_had_done_before_it_counts_for_the_pace() -> None:
+    """It looked while the dream was made, 3 s; or half its time would be told for all others."""
+    told = dream(claim(iterations=3), Engine(3), clock=lambda: 7.0, looked_s=3.0)
+
+    assert [what[1:] for what in told if what[0] == "progress"] == [(1, 6.0), (2, 0.0), (3, 0.0)]
+
+
 def test_a_dream_that_goes_on_publishes_only_what_comes() -> None:
     """Its earlier frames are published; its source is no frame of it any more."""
     told = dream(claim(iterations=4), Engine(4, first=2))

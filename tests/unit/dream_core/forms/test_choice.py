@@ -10,8 +10,8 @@ from dream_core.architectures import BUILT_IN
 from dream_core.errors import MemoryExceeded
 from dream_core.forms import Form, reaches
 from dream_core.forms.choice import (
-    check_fits,
     choose,
+    fitting_form,
     forms,
     largest_size,
     next_smaller,
@@ -160,20 +160,20 @@ def test_what_fits_in_no_form_is_refused_with_the_largest_size_that_does() -> No
     """The size named is taken, the next one is not."""
     free = 250_000_000
     with pytest.raises(MemoryExceeded, match=r"the largest image_size that fits is \d+") as caught:
-        check_fits(VGG, spec(), SIZE, free, "this server")
+        fitting_form(VGG, spec(), SIZE, free, "this server")
 
     largest = largest_size(VGG, spec(), SIZE, 0.85 * free)
     assert largest is not None
     assert caught.value.faults[0].allowed == (str(largest),)
-    check_fits(VGG, spec(image_size=largest), SIZE, free, "")
+    fitting_form(VGG, spec(image_size=largest), SIZE, free, "")
     with pytest.raises(MemoryExceeded):
-        check_fits(VGG, spec(image_size=largest + 1), SIZE, free, "")
+        fitting_form(VGG, spec(image_size=largest + 1), SIZE, free, "")
 
 
 def test_where_nothing_fits_at_all_the_way_out_is_another() -> None:
     """No image_size is named that would be refused too."""
     with pytest.raises(MemoryExceeded, match="no image_size fits; free some memory"):
-        check_fits(VGG, spec(), SIZE, 1_000_000, "this server")
+        fitting_form(VGG, spec(), SIZE, 1_000_000, "this server")
 
 
 def test_lbfgs_keeps_ten_pairs_of_pictures() -> None:
