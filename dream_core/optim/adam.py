@@ -5,12 +5,12 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from dream_core.chunks import chunks
 from dream_core.optim.optimizer import Look, LookAt, State
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch7's own defaults
 SCALE = 256  # the 2015 program moved BGR × 256 − mean, and its rates and ε are meant there
 LATE = 1e9  # an iteration at which 1 − βᵗ is 1 in any float
-CHUNK = 1 << 22  # elements moved at once: what is worked out between takes 16 MB, not a picture
 
 
 class Adam:
@@ -27,18 +27,18 @@ class Adam:
         Args:
             picture: what will be moved, (3, H, W).
             learning_rate: on the 2015 scale.
-            fused: move by torch's one kernel, which rounds a little otherwise; by default where
-                the picture lies on a CUDA device.
+            fused: move by torch's one kernel, in one pass over the picture, which rounds a little
+                otherwise than its operators; by default on a CPU and on CUDA devices.
         """
         self.iteration = 0
         self._rate = learning_rate / SCALE
         self._mean = torch.zeros_like(picture)
         self._square = torch.zeros_like(picture)
         self._step = 0.0
-        self._fused = picture.is_cuda if fused is None else fused
-        # What the kernel reads at the device: the step, and an iteration by which its own
-        # correction, which is not torch7's, divides by one.
-        self._step_there = torch.zeros((), device=picture.device)
+        self._fused = picture.device.type in ("cpu", "cuda") if fused is None else fused
+        # What a captured graph reads at the device.
+        self._step_there = torch.zeros((), device=picture.device) if picture.is_cuda else None
+        # An iteration by which the kernel's own correction, which is not torch7's, divides by one.
         self._late = torch.full((), LATE, device=picture.device)
 
     def follow(self, picture: Tensor, look_at: LookAt) -> Look:
@@ -53,7 +53,7 @@ class Adam:
         self.iteration += 1
         root = sqrt(1 - BETA2**self.iteration)
         self._step = self._rate * root / (1 - BETA1**self.iteration)
-        if self._fused:
+        if self._step_there is not None:
             self._step_there.fill_(self._step)
 
     def move(self, picture: Tensor, gradient: Tensor, lost: Tensor | None = None) -> None:
@@ -72,7 +72,7 @@ class Adam:
 
     def _move_in_chunks(self, picture: Tensor, gradient: Tensor) -> None:
         flat = (picture, gradient, self._mean, self._square)
-        for one, pull, mean, square in zip(*map(_chunks, flat), strict=True):
+        for one, pull, mean, square in zip(*map(chunks, flat), strict=True):
             mean.mul_(BETA1).add_(pull, alpha=1 - BETA1)
             square.mul_(BETA2).addcmul_(pull, pull, value=1 - BETA2)
             one.addcdiv_(mean, square.sqrt().add_(EPSILON * SCALE), value=-self._step)
@@ -80,7 +80,7 @@ class Adam:
     def _move_at_once(self, picture: Tensor, gradient: Tensor, lost: Tensor | None) -> None:
         torch._fused_adam_(
             *([picture], [gradient], [self._mean], [self._square], [], [self._late]),
-            lr=self._step_there,
+            lr=self._step if self._step_there is None else self._step_there,
             beta1=BETA1,
             beta2=BETA2,
             weight_decay=0.0,
@@ -103,9 +103,3 @@ class Adam:
         self.iteration = state["iteration"]
         self._mean.copy_(state["mean"])
         self._square.copy_(state["square"])
-
-
-def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:
-    """Return views of a contiguous tensor, one after the other."""
-    chunks: tuple[Tensor, ...] = torch.split(tensor.flatten(), CHUNK)
-    return chunks

@@ -212,6 +212,7 @@ class Nowhere:
 def walled(started: Dream, at: Collection[int]) -> Dream:
     """Let a dream run out of numbers in some iterations, the first being 0."""
     started.network.executor = Wall(started.network.executor, at)
+    started.load_state_dict(started.state_dict())  # it looks once more, now at the wall
     return started
 
 
