@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from dream_core.architectures.vgg import VGG19, vgg
+from dream_core.dream import Dream
+from dream_core.executors import Plan, Way
 from dream_core.model import PICTURE, Model, Origin, Pooling
 from dream_core.networks import Network, load_network
+from dream_core.spec import DreamSpec
 
 WIDTHS = (6, 6, 8, 8, 10)
 
@@ -49,6 +52,13 @@ def thin_network(
     return load_network(model, random_weights(model, seed), pooling=pooling, dtype=dtype)
 
 
+def network_of(
+    model: Model, dtype: torch.dtype = torch.float32, pooling: Pooling = "max"
+) -> Network:
+    """Load a model with random weights."""
+    return load_network(model, random_weights(model, 19), pooling=pooling, dtype=dtype)
+
+
 def random_picture(seed: int, height: int, width: int) -> Tensor:
     """Return a picture with structure at several scales: (3, H, W) float32 RGB in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
@@ -57,3 +67,16 @@ def random_picture(seed: int, height: int, width: int) -> Tensor:
         coarse = torch.rand(1, 3, cells, cells, generator=generator)
         picture += torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear") / 3
     return picture[0]
+
+
+def gradient(network: Network, way: Way, picture: Tensor, **fields: object) -> Tensor:
+    """Return the gradient of a dream, run in that way, at a picture somewhat off its source."""
+    spec = DreamSpec(model="vgg19", pooling=network.pooling, **fields)
+    plan = Plan.make(torch.device("cpu"), network.dtype, way)
+    found, _ = Dream(picture, spec, network=network, plan=plan).gradient(picture * 0.9)
+    return found.double()
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """Return the relative L2 distance."""
+    return float((one - other).norm() / other.norm())

@@ -1,19 +1,24 @@
-"""The kernel's ways on this CPU: a test runs on each that it names."""
+"""The kernel's paths: a test runs on each of those that it names."""
 
 import pytest
+import torch
 
-from dream_core import native
-
-
-def every_path() -> list[tuple[native.Operands, str]]:
-    """Return what is multiplied, and by which instructions, for all that this CPU can."""
-    operands: tuple[native.Operands, ...] = ("float32", "bfloat16")
-    return [(each, path) for each in operands for path in native.paths(each)]
+from tests.emulated import every_path, paths_that_read_half
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that names `operands` and `path` in each of its ways."""
-    if {"operands", "path"} <= set(metafunc.fixturenames):
-        metafunc.parametrize(("operands", "path"), every_path())
-    elif "path" in metafunc.fixturenames:
-        metafunc.parametrize("path", native.paths())
+    """Run a test that names `path` on all that read float32, or as what it names beside it says."""
+    names = set(metafunc.fixturenames)
+    told = any("path" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "path" not in names or told:
+        return
+    plain = every_path("float32")
+    if "operands" in names:
+        ways = [*plain, *every_path("bfloat16")]
+        metafunc.parametrize(("operands", "path"), ways, indirect=["path"])
+    elif "dtype" in names:
+        read = [(torch.float32, path) for _, path in plain]
+        read += [(torch.bfloat16, path) for path in paths_that_read_half()]
+        metafunc.parametrize(("dtype", "path"), read, ids=str, indirect=["path"])
+    else:
+        metafunc.parametrize("path", [path for _, path in plain], indirect=True)

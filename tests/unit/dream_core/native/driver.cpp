@@ -1,5 +1,6 @@
-// Runs the kernel over small shapes on every path of this CPU, each buffer no byte larger than it
-// must be, and compares with the plain sums. Built with sanitizers by test_sanitized.py.
+// Runs the kernel over small shapes on every path of this CPU, on one thread and on more, each buffer
+// no byte larger than it must be, and compares with the plain sums. Built with sanitizers by
+// test_sanitized.py; with emulated.h in front, every path there is.
 
 #include "winograd.cpp"
 
@@ -95,12 +96,36 @@ static void compare(const Call& call, int path, int64_t high, int64_t wide, bool
               long(call.back), long(call.pool), error);
 }
 
+using Sizing = int64_t (*)(int, const Call*);
+using Function = void (*)(int, const Call*);
+
+// Call it with one thread, two and three, which all must write the same.
+static void repeat(int path, Call call, Sizing sizing, Function function, int64_t output_bytes) {
+  std::vector<char> before;
+  for (call.threads = 1; call.threads <= 3; call.threads++) {
+    const int64_t bytes = sizing(path, &call);
+    call.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
+    char* output = reinterpret_cast<char*>(call.output);
+    std::memset(output, 0xff, output_bytes);
+    function(path, &call);
+    std::free(call.scratch);
+    const std::vector<char> found(output, output + output_bytes);
+    if (call.threads > 1 && found != before) {
+      wrong++;
+      std::printf("path %d, %ld × %ld, %ld → %ld: other bits on %ld threads\n", path,
+                  long(call.height), long(call.width), long(call.inputs), long(call.outputs),
+                  long(call.threads));
+    }
+    before = found;
+  }
+}
+
 // One layer there and back.
 static void check(int path, int64_t height, int64_t width, int64_t channels, int64_t outputs,
                   int64_t pool, int64_t rounds_up, bool planes, bool half = false) {
   Call call = {};
   call.height = height, call.width = width, call.inputs = channels, call.outputs = outputs;
-  call.rectify = 1, call.pool = pool, call.rounds_up = rounds_up, call.threads = 3;
+  call.rectify = 1, call.pool = pool, call.rounds_up = rounds_up;
   const int64_t high = pool ? pooled(call, height) : height;
   const int64_t wide = pool ? pooled(call, width) : width;
   if (!high || !wide) return;
@@ -124,16 +149,11 @@ static void check(int path, int64_t height, int64_t width, int64_t channels, int
       given.input = reinterpret_cast<const float*>(read.data());
       given.output = reinterpret_cast<float*>(written.data());
     }
-    const int64_t bytes =
-        planes ? dream_picture_scratch_bytes(path, &given) : dream_scratch_bytes(path, &given);
-    given.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
-    if (!planes)
-      dream_convolve(path, &given);
-    else if (back)
-      dream_pull_back_to_picture(path, &given);
-    else
-      dream_convolve_picture(path, &given);
-    std::free(given.scratch);
+    const auto sizing = planes ? dream_picture_scratch_bytes : dream_scratch_bytes;
+    const auto function = !planes ? dream_convolve
+                          : back  ? dream_pull_back_to_picture
+                                  : dream_convolve_picture;
+    repeat(path, given, sizing, function, written.size() * (half ? 2 : 4));
     if (half) widen(written, call.output);
     compare(call, planes ? std::min(path, 2) : path, back ? height : high, back ? width : wide,
             planes);
@@ -147,13 +167,10 @@ static void correlate(int path, int64_t positions, int64_t channels) {
   if (path == 4) widen(read, features.data());
   std::vector<float> found(channels * channels);
   Call call = {};
-  call.height = 1, call.width = positions, call.inputs = call.outputs = channels, call.threads = 3;
+  call.height = 1, call.width = positions, call.inputs = call.outputs = channels;
   call.half = path == 4, call.output = found.data();
   call.input = call.half ? reinterpret_cast<const float*>(read.data()) : features.data();
-  const int64_t bytes = dream_gram_scratch_bytes(path, &call);
-  call.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
-  dream_gram(path, &call);
-  std::free(call.scratch);
+  repeat(path, call, dream_gram_scratch_bytes, dream_gram, found.size() * 4);
   for (int64_t a = 0; a < channels; a++)
     for (int64_t b = 0; b < channels; b++) {
       double sum = 0, size = 1;

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dream_core import native
+from tests.emulated import paths_that_read_half
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
@@ -111,9 +112,11 @@ def test_it_agrees_with_torch_in_float64_both_ways(
         assert error(pulled, expected) < LIMITS[path]
 
 
-@pytest.mark.skipif(not native.halves(), reason="no path of this CPU reads 16 bit")
+@pytest.mark.parametrize("path", paths_that_read_half(), indirect=True)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_16_bit_in_and_out_only_round_what_float32_gives(shape: tuple[int, int, int, int]) -> None:
+def test_16_bit_in_and_out_only_round_what_float32_gives(
+    path: str, shape: tuple[int, int, int, int]
+) -> None:
     """The same sums and bits as of the same values in float32, rounded where they are written."""
     height, width, channels, outputs = shape
     features = uniform(1, 1, channels, height, width).bfloat16()
@@ -122,7 +125,8 @@ def test_16_bit_in_and_out_only_round_what_float32_gives(shape: tuple[int, int, 
     for pool, rounds_up in POOLS:
         if pool and not rounds_up and min(size) < 2:
             continue
-        how = {"pool": pool, "rounds_up": rounds_up, "threads": 2, "operands": "bfloat16"}
+        how = {"pool": pool, "rounds_up": rounds_up, "threads": 2}
+        how |= {"operands": "bfloat16", "path": path}
         alive, wide_alive = (native.new_alive(outputs, *size) for _ in range(2))
 
         found = native.convolve(features, weight, bias, alive=alive, **how)
