@@ -95,7 +95,24 @@ static void compare(const Call& call, int path, int64_t high, int64_t wide, bool
               long(call.back), long(call.pool), error);
 }
 
-// One layer there and back.
+// Run a call, `rows` of it at a time and the last of them first, each in just the room it needs.
+static void run_in_stripes(int path, Call call, bool planes, int64_t rows) {
+  for (int64_t top = (call.height - 1) / rows * rows; top >= 0; top -= rows) {
+    call.top = top, call.bottom = std::min(top + rows, call.height);
+    const int64_t bytes =
+        planes ? dream_picture_scratch_bytes(path, &call) : dream_scratch_bytes(path, &call);
+    call.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
+    if (!planes)
+      dream_convolve(path, &call);
+    else if (call.back)
+      dream_pull_back_to_picture(path, &call);
+    else
+      dream_convolve_picture(path, &call);
+    std::free(call.scratch);
+  }
+}
+
+// One layer there and back, at once and in stripes.
 static void check(int path, int64_t height, int64_t width, int64_t channels, int64_t outputs,
                   int64_t pool, int64_t rounds_up, bool planes, bool half = false) {
   Call call = {};
@@ -117,26 +134,22 @@ static void check(int path, int64_t height, int64_t width, int64_t channels, int
     }
     call.input = back ? gradient.data() : input.data();
     call.output = back ? pulled.data() : output.data();
-    Call given = call;
-    auto read = upper(back ? gradient : input), written = upper(back ? pulled : output);
-    if (half) {
-      given.half = 1;
-      given.input = reinterpret_cast<const float*>(read.data());
-      given.output = reinterpret_cast<float*>(written.data());
+    for (const int64_t rows : {height, int64_t(2 * TILE), int64_t(TILE)}) {
+      if (rows > height || (planes && rows < height)) continue;
+      std::vector<float>& made = back ? pulled : output;
+      std::fill(made.begin(), made.end(), NAN);  // what nobody writes is seen
+      Call given = call;
+      auto read = upper(back ? gradient : input), written = upper(made);
+      if (half) {
+        given.half = 1;
+        given.input = reinterpret_cast<const float*>(read.data());
+        given.output = reinterpret_cast<float*>(written.data());
+      }
+      run_in_stripes(path, given, planes, rows);
+      if (half) widen(written, call.output);
+      compare(call, planes ? std::min(path, 2) : path, back ? height : high, back ? width : wide,
+              planes);
     }
-    const int64_t bytes =
-        planes ? dream_picture_scratch_bytes(path, &given) : dream_scratch_bytes(path, &given);
-    given.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
-    if (!planes)
-      dream_convolve(path, &given);
-    else if (back)
-      dream_pull_back_to_picture(path, &given);
-    else
-      dream_convolve_picture(path, &given);
-    std::free(given.scratch);
-    if (half) widen(written, call.output);
-    compare(call, planes ? std::min(path, 2) : path, back ? height : high, back ? width : wide,
-            planes);
   }
 }
 
