@@ -83,7 +83,7 @@ def seen(network: Network, layers: Sequence[str]) -> tuple[list[Tensor], Tensor]
     ("model", "asked", "overs"),
     [
         (DEEP, ["relu5_4"], 9 + 8),
-        (DEEP, ["relu3_1", "relu3_3", "relu5_1"], 5 + 6),
+        (DEEP, ["relu3_1", "relu4_2", "relu5_1"], 4 + 6),
         (DEEP, [name for name in DEEP.layer_names if name.startswith("relu")], 0 + 8),
         (DEEP, ["conv3_2", "conv4_4"], 6 + 6),
         (BRANCHED, ["three"], 3 + 3),
