@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dream_core import native
+from dream_core.forms.over import STRIPES, spare_rows
 from dream_core.native.stripes import stripes
 from tests.unit.dream_core.native.test_convolution import POOLS, Pool, last, uniform
 
@@ -84,6 +85,16 @@ def test_each_stripe_leaves_alone_what_is_still_to_be_read() -> None:
             written = range(top + shift, bottom + shift)
             for first, stop in found[index:]:
                 assert not set(written) & set(range(max(first - 1, 0), min(stop + 1, height)))
+
+
+def test_the_spare_rows_of_a_room_are_enough_for_eight_stripes_at_any_height() -> None:
+    """What rooms let is counted without the kernel, which needs five rows at least."""
+    for height, before in product(range(1, 300), (True, False)):
+        copy, room = one_over_the_other(
+            torch.zeros(1, 1, height, 1), spare_rows(height), before=before
+        )
+
+        assert len(stripes(copy, room, height)) <= STRIPES
 
 
 def test_apart_from_what_is_read_all_is_done_at_once() -> None:
