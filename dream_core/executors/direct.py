@@ -15,7 +15,8 @@ from dream_core.executors import bits, rooms
 from dream_core.executors.autograd import cropped, pull_back, run_layer
 from dream_core.executors.convolutions import Convolutions, average, unpool
 from dream_core.executors.executor import Given
-from dream_core.forms.chain import Chain, chains, halves
+from dream_core.forms.chain import Chain, halves
+from dream_core.forms.over import planned
 from dream_core.model import PICTURE, Layer
 
 Back = Callable[[Tensor], Sequence[Tensor]]
@@ -41,15 +42,15 @@ class Direct:
         self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
     ) -> tuple[dict[str, Tensor], "DirectTape"]:
         """Run `layers` in order; see `Executor.forward`."""
-        planned = list(chains(layers, asked))
-        last_reader = {name: chain.name for chain in planned for name in chain.inputs}
+        ordered = planned(layers, asked)
+        last_reader = {name: chain.name for chain in ordered for name in chain.inputs}
         alive = {PICTURE: picture.detach()}
         like, shape = picture.new_empty(()), picture.shape
         del picture  # what stands for one in bands is large, and soon nobody reads it any more
         features: dict[str, Tensor] = {}
         way_back: list[tuple[Chain, Back]] = []
         with torch.no_grad():
-            for chain in planned:
+            for chain in ordered:
                 out, back = self._run(chain, [alive[name] for name in chain.inputs])
                 alive[chain.name] = out
                 way_back.append((chain, back))

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dream_core.forms.over import LARGE, spare_rows
+
 # What the C library keeps by itself, in pieces that fit again.
 SMALLEST = 1 << 20
 # Bytes of addresses that are taken at once. Only what is written on becomes memory.
@@ -40,15 +42,26 @@ class Rooms:
         self._spaces: list[_Space] = []
         self._lock = Lock()
 
-    def features(self, dtype: torch.dtype, channels: int, height: int, width: int) -> Tensor:
-        """Return room on the CPU for (1, C, H, W), channels last; anything may be in it."""
+    def features(
+        self, dtype: torch.dtype, channels: int, height: int, width: int, *, spare: bool = False
+    ) -> Tensor:
+        """Return room on the CPU for (1, C, H, W), channels last; anything may be in it.
+
+        Args:
+            dtype: of what it is for.
+            channels: C.
+            height: H.
+            width: W.
+            spare: whether it should have a stripe more behind it, if it is large: see `over`.
+        """
         size = channels * height * width * dtype.itemsize
         if size < SMALLEST:
             return torch.empty(1, height, width, channels, dtype=dtype).permute(0, 3, 1, 2)
+        more = _spare(size, height) if spare else 0
         with self._lock:
-            lease = self._let(-(-size // PAGE) * PAGE)
+            lease = self._let(-(-(size + more) // PAGE) * PAGE)
         # The tensor and all its views hold the array. Who holds them doesn't matter, nor how long.
-        flat = torch.from_numpy(lease[:size]).view(dtype)
+        flat = torch.from_numpy(lease[: size + more])[:size].view(dtype)
         return flat.view(1, height, width, channels).permute(0, 3, 1, 2)
 
     def _let(self, size: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
@@ -121,9 +134,32 @@ def _addresses(size: int) -> mmap.mmap:
 _current: ContextVar[Rooms | None] = ContextVar("rooms", default=None)
 
 
-def features(dtype: torch.dtype, channels: int, height: int, width: int) -> Tensor:
+def features(
+    dtype: torch.dtype, channels: int, height: int, width: int, *, spare: bool = False
+) -> Tensor:
     """Return room as `Rooms.features` does, in those that are lent out here if any are."""
-    return (_current.get() or Rooms(reserved=0)).features(dtype, channels, height, width)
+    here = _current.get() or Rooms(reserved=0)
+    return here.features(dtype, channels, height, width, spare=spare)
+
+
+def over(tensor: Tensor) -> Tensor | None:
+    """Return room for as much a stripe before or behind a tensor, in the room that it lies in.
+
+    None where that has none to spare. Who writes there, and who holds the tensor, must know that
+    it is lost.
+    """
+    spare = _spare(tensor.nbytes, tensor.shape[2])
+    if not spare or tensor.untyped_storage().nbytes() != tensor.nbytes + spare:
+        return None
+    begin = 0 if tensor.storage_offset() else spare // tensor.itemsize
+    return tensor.as_strided(tensor.shape, tensor.stride(), begin)
+
+
+def _spare(size: int, height: int) -> int:
+    """Return the bytes of a stripe, in whole pages, of a tensor that is large enough for one."""
+    if size < LARGE:
+        return 0
+    return -(-spare_rows(height) * size // height // PAGE) * PAGE
 
 
 def copied(tensor: Tensor, dtype: torch.dtype) -> Tensor:

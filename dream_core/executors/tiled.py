@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dream_core.executors import rooms
-from dream_core.forms.lean import is_3_by_3
+from dream_core.forms.chain import is_3_by_3
 from dream_core.model import Layer
 
 VERSION = 1  # of the bits that come out; a plan names it

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from dream_core import native
 from dream_core.executors import rooms
-from dream_core.forms.chain import Chain
-from dream_core.forms.lean import is_3_by_3
+from dream_core.forms.chain import Chain, is_3_by_3
 from dream_core.model import PICTURE, Layer
 
 MOST_PLANES = 4  # channels up to which the kernel has a form of its own for a picture
@@ -52,7 +51,7 @@ class WinogradConvolutions:
         height, width = features.shape[2:]
         if pool:
             height, width = pool.size_after(height, width)
-        room = rooms.features(self.gives, layer.channels, height, width)
+        shape = torch.Size((1, layer.channels, height, width))
         if self._eats_a_picture(chain, features.shape):
             out = native.convolve_picture(
                 features.contiguous(),
@@ -60,19 +59,20 @@ class WinogradConvolutions:
                 bias,
                 rectify=chain.rectified,
                 alive=alive,
-                out=room,
+                out=self._room(shape, spare=chain.spare_forth),
                 threads=threads,
             )
             return out, alive
+        features = rooms.converted(features, self.gives)
         out = native.convolve(
-            rooms.converted(features, self.gives),
+            features,
             weight,
             bias,
             rectify=chain.rectified,
             pool=_kind(pool),
             rounds_up=bool(pool and pool.rounds_up),
             alive=alive,
-            out=room,
+            out=self._room(shape, features if chain.over else None, spare=chain.spare_forth),
             threads=threads,
             operands=self._operands,
         )
@@ -95,10 +95,18 @@ class WinogradConvolutions:
             size=(seen[2], seen[3]),
             pool=_kind(pool),
             rounds_up=bool(pool and pool.rounds_up),
-            out=rooms.features(self.gives, seen[1], seen[2], seen[3]),
+            out=self._room(seen, gradient, spare=chain.spare_back),
             threads=threads,
             operands=self._operands,
         )
+
+    def _room(self, shape: torch.Size, read: Tensor | None = None, *, spare: bool) -> Tensor:
+        """Return room for a result: over what is `read` where that may be and can be."""
+        found = rooms.over(read) if read is not None and read.shape == shape else None
+        if found is not None:
+            return found
+        _, channels, height, width = shape
+        return rooms.features(self.gives, channels, height, width, spare=spare)
 
     def _eats_a_picture(self, chain: Chain, seen: torch.Size) -> bool:
         """Whether the form for planes is the one to take: it's float32, and AMX is faster."""

@@ -12,6 +12,12 @@ class Chain:
     """A convolution with what follows it, or any other layer alone."""
 
     layers: tuple[Layer, ...]
+    over: bool = False
+    """Whether it may write over what it reads: nobody else needs that. See `planned`."""
+    spare_forth: bool = False
+    """Whether what comes out may be written over by who reads it, and needs a stripe more."""
+    spare_back: bool = False
+    """Whether so may what it gives back, by who made what it read."""
 
     @property
     def first(self) -> Layer:
@@ -44,6 +50,12 @@ def halves(layer: Layer) -> bool:
     """Whether a layer pools 2 × 2 windows that neither overlap nor leave gaps."""
     window = (layer.kernel, layer.stride, layer.padding, layer.dilation)
     return layer.is_pool and window == ((2, 2), (2, 2), (0, 0), (1, 1))
+
+
+def is_3_by_3(layer: Layer) -> bool:
+    """Whether Winograd has a form for a convolution, in the native kernel and in torch."""
+    shape = (layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups)
+    return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1)
 
 
 def chains(layers: Sequence[Layer], asked: Collection[str]) -> Iterator[Chain]:

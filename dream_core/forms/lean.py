@@ -6,7 +6,8 @@ once; behind it stay bits. Counted in bytes.
 
 from collections.abc import Collection, Mapping, Sequence
 
-from dream_core.forms.chain import Chain, chains, halves
+from dream_core.forms.chain import Chain, halves, is_3_by_3
+from dream_core.forms.over import planned, with_spare
 from dream_core.forms.storage import FULL, Storage
 from dream_core.model import PICTURE, Layer
 
@@ -40,52 +41,62 @@ class LeanRun:
         self.tape = self.peak = 0
         self._values = values
         self._asked = asked
+        self._shown: dict[str, int] = {}  # features that are asked
         self._storage = storage
-        planned = list(chains(layers, asked))
-        self._go_in(planned)
-        self._go_back(planned)
+        ordered = planned(layers, asked)
+        self._go_in(ordered)
+        self._go_back(ordered)
 
     def _rise_to(self, held: int) -> None:
         self.peak = max(self.peak, held)
 
-    def _go_in(self, planned: Sequence[Chain]) -> None:
+    def _go_in(self, ordered: Sequence[Chain]) -> None:
         values, forth = self._values, self._storage.forth
-        last_reader = {name: chain.name for chain in planned for name in chain.inputs}
-        shown = 0  # features that are asked
+        last_reader = {name: chain.name for chain in ordered for name in chain.inputs}
         held = {PICTURE: (FULL if self._of_picture else forth) * values[PICTURE]}
-        for chain in planned:
-            made = forth * values[chain.name]
+        for chain in ordered:
             self.tape += self._kept(chain)
-            self._rise_to(shown + sum(held.values()) + made + self.tape + self._working_in(chain))
-            held[chain.name] = made
-            if chain.name in self._asked:
-                shown += made
-                held[chain.name] = 0  # the same
+            made = forth * values[chain.name]
+            if self._storage.kernel_forth and _is_for_the_kernel(chain):
+                read = held.get(chain.inputs[0])
+                if chain.over and made < with_spare(made) == read:
+                    made = held.pop(chain.inputs[0])
+                elif chain.spare_forth:
+                    made = with_spare(made)
+            now = sum(self._shown.values()) + sum(held.values()) + made + self.tape
+            self._rise_to(now + self._working_in(chain))
+            shown = chain.name in self._asked
+            (self._shown if shown else held)[chain.name] = made
             for name in set(chain.inputs):
                 if last_reader[name] == chain.name:
-                    del held[name]
-        self._rise_to(shown + self.tape)
+                    held.pop(name, None)
+        self._rise_to(sum(self._shown.values()) + self.tape)
 
-    def _go_back(self, planned: Sequence[Chain]) -> None:
+    def _go_back(self, ordered: Sequence[Chain]) -> None:
         values, forth, back = self._values, self._storage.forth, self._storage.back
-        shown = sum(forth * values[name] for name in self._asked)  # until each is passed
+        shown = self._shown  # until each is passed
         arrived: dict[str, int] = {}
         tape = self.tape
-        for chain in reversed(planned):
+        for chain in reversed(ordered):
             came = arrived.pop(chain.name, 0)
             copied = 0
             if chain.name in self._asked:
                 # A pull is added to what came, or written over the features.
-                own = forth * values[chain.name]
-                self._rise_to(tape + shown + sum(arrived.values()) + came)
-                shown -= own
+                self._rise_to(tape + sum(shown.values()) + sum(arrived.values()) + came)
+                own = shown.pop(chain.name)
                 if not came:
                     came, copied = own, 0 if forth == back else back * values[chain.name]
-            given = sum(back * values[name] for name in chain.inputs)
-            now = tape + shown + sum(arrived.values()) + came + copied
+            gives = {name: back * values[name] for name in chain.inputs}
+            given = sum(gives.values())
+            if self._storage.kernel_back and _is_for_the_kernel(chain):
+                name = chain.inputs[0]
+                if not chain.pool and given < with_spare(given) == came:
+                    gives[name], given = came, 0
+                elif chain.spare_back:
+                    gives[name] = given = with_spare(given)
+            now = tape + sum(shown.values()) + sum(arrived.values()) + came + copied
             self._rise_to(now + self._working_back(chain, given))
-            for name in chain.inputs:
-                arrived[name] = back * values[name]
+            arrived |= gives
             tape -= self._kept(chain)
         if self._of_picture:  # in planes, and scaled as the picture was
             self._rise_to(sum(arrived.values()) + 2 * FULL * values[PICTURE])
@@ -132,7 +143,5 @@ class LeanRun:
         return max(masked + MASK * full, masked + given)
 
 
-def is_3_by_3(layer: Layer) -> bool:
-    """Whether Winograd has a form for a convolution, in the native kernel and in torch."""
-    shape = (layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups)
-    return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1)
+def _is_for_the_kernel(chain: Chain) -> bool:
+    return chain.first.kind == "convolution" and is_3_by_3(chain.first)

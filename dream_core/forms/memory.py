@@ -3,8 +3,9 @@
 from collections.abc import Collection, Sequence
 from math import prod
 
+from dream_core.forms.chain import is_3_by_3
 from dream_core.forms.form import Form
-from dream_core.forms.lean import LeanRun, is_3_by_3
+from dream_core.forms.lean import LeanRun
 from dream_core.forms.parts import crops
 from dream_core.forms.plain import INDEX, plain_run
 from dream_core.forms.storage import FULL, HALF, REFERENCE, Storage

@@ -24,9 +24,10 @@ static Bands bands_of(const Call& call) {
   bands.panels = round_up(call.outputs, BLOCK) / BLOCK;
   bands.wide = call.width + 2;
   const int64_t most = std::max<int64_t>(2, CACHE / (bands.wide * bands.depth * 2) - 2);
-  bands.count = round_up((call.height + most - 1) / most, call.threads);
-  bands.rows = round_up((call.height + bands.count - 1) / bands.count, 2);
-  bands.count = (call.height + bands.rows - 1) / bands.rows;
+  const int64_t rows = call.bottom - call.top;
+  bands.count = round_up((rows + most - 1) / most, call.threads);
+  bands.rows = round_up((rows + bands.count - 1) / bands.count, 2);
+  bands.count = (rows + bands.rows - 1) / bands.rows;
   bands.slab = std::min(bands.rows, round_up((SLAB + bands.wide - 1) / bands.wide, 2));
   bands.panel_floats = bands.depth * 9 * BLOCK / 2;
   bands.shared_floats = bands.panels * bands.panel_floats;
@@ -235,9 +236,9 @@ static void take_bands(Job& job, int64_t slot) {
   configure_tiles();
   for (;;) {
     band.next = -1;
-    const int64_t first = job.next++ * bands.rows;
-    if (first >= call.height) break;  // another may still be at the last one: it stays as it is
-    band.first = first, band.high = std::min(bands.rows, call.height - first);
+    const int64_t first = call.top + job.next++ * bands.rows;
+    if (first >= call.bottom) break;  // another may still be at the last one: it stays as it is
+    band.first = first, band.high = std::min(bands.rows, call.bottom - first);
     if (call.back && call.pool == MAX_POOL)
       read_band<FROM_MAX>(call, bands, band.first, band.high, input);
     else if (call.back && call.pool == AVERAGE_POOL)

@@ -17,6 +17,7 @@ from dream_core.native.library import (
     paths,
     reason,
 )
+from dream_core.native.stripes import stripes
 
 Pool = Literal["max", "avg"] | None
 
@@ -65,7 +66,8 @@ def convolve(
         pool: 2 × 2, stride 2, behind the ReLU. A NaN passes through both.
         rounds_up: a window that hangs over the edge counts, and `avg` divides by what is there.
         alive: from `new_alive`, written where given.
-        out: (1, K, h, w), channels last, written and returned where given.
+        out: (1, K, h, w), channels last, written and returned where given. It may be written over
+            what is read, of the same shape and at least five rows away: see `stripes`.
         threads: at most so many; the result's bits don't depend on it.
         operands: what is multiplied; sums are float32.
         path: one of `paths(operands)`; the best where None.
@@ -90,7 +92,7 @@ def convolve(
     )
     call.bias = _address(bias)
     call.rectify, call.pool, call.rounds_up = rectify, _POOLS[pool], rounds_up
-    run("dream_convolve", "dream_scratch_bytes", call, path, operands)
+    _run_in_stripes(call, features, out, path, operands)
     return out
 
 
@@ -117,7 +119,7 @@ def pull_back(
         size: (H, W) of the convolution, which a pool's gradient doesn't tell.
         pool: as for `convolve`.
         rounds_up: as for `convolve`.
-        out: (1, C, H, W), channels last, written and returned where given.
+        out: (1, C, H, W), channels last, written and returned where given; as for `convolve`.
         threads: as for `convolve`.
         operands: as for `convolve`.
         path: as for `convolve`.
@@ -133,7 +135,7 @@ def pull_back(
         gradient, weight, out, alive=alive, size=size, channels=(outputs, channels), threads=threads
     )
     call.back, call.pool, call.rounds_up = True, _POOLS[pool], rounds_up
-    run("dream_convolve", "dream_scratch_bytes", call, path, operands)
+    _run_in_stripes(call, gradient, out, path, operands)
     return out
 
 
@@ -276,6 +278,8 @@ def call_of(
         parallel=parallel(),
         height=size[0],
         width=size[1],
+        top=0,
+        bottom=size[0],
         inputs=channels[0],
         outputs=channels[1],
         threads=threads,
@@ -291,6 +295,15 @@ def run(name: str, sizing: str, call: Call, path: str | None, operands: Operands
     number, pointer = PATHS.index(path), ctypes.byref(call)
     call.scratch = _scratch(function(sizing)(number, pointer))
     function(name)(number, pointer)
+
+
+def _run_in_stripes(
+    call: Call, read: Tensor, written: Tensor, path: str | None, operands: Operands
+) -> None:
+    """Run a convolution: at once, or where it writes over what it reads, stripe by stripe."""
+    for top, bottom in stripes(read, written, call.height):
+        call.top, call.bottom = top, bottom
+        run("dream_convolve", "dream_scratch_bytes", call, path, operands)
 
 
 def _scratch(size: int) -> int:

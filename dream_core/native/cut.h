@@ -21,7 +21,7 @@ static Cut cut_of(const Call& call) {
   Cut cut;
   cut.depth = depth_of(call.inputs);
   cut.panels = (call.outputs + COLUMNS - 1) / COLUMNS;
-  cut.tiles = ((call.height + TILE - 1) / TILE) * ((call.width + TILE - 1) / TILE);
+  cut.tiles = ((call.bottom - call.top + TILE - 1) / TILE) * ((call.width + TILE - 1) / TILE);
   cut.panel_floats = POINTS * panel_plane(cut.depth);
   const int64_t all = cut.panels * cut.panel_floats;
   cut.by_tiles = all <= SHARED_FILTERS;

@@ -24,7 +24,7 @@ READ_HALF = ("amx",)  # what they read and write may be bfloat16 itself, no wide
 
 ADDRESSES = ("input", "weight", "bias", "output", "alive", "scratch", "parallel")
 NUMBERS = (
-    *("height", "width", "inputs", "outputs"),
+    *("height", "width", "inputs", "outputs", "top", "bottom"),
     *("back", "rectify", "pool", "rounds_up", "threads", "half"),
 )
 

@@ -95,7 +95,8 @@ static void transform_tiles(const Call call, int64_t first, int64_t count, float
                             int64_t plane) {
   const int64_t across = (call.width + TILE - 1) / TILE, depth = depth_of(call.inputs);
   for (int64_t t = 0; t < count; t++) {
-    const int64_t y = (first + t) / across * TILE - 1, x = (first + t) % across * TILE - 1;
+    const int64_t y = call.top + (first + t) / across * TILE - 1;
+    const int64_t x = (first + t) % across * TILE - 1;
     const bool edge = y < 0 || x < 0 || y + 6 > call.height || x + 6 > call.width ||
                       (READING >= FROM_MAX && (y + 7 > call.height || x + 7 > call.width));
 #if LEVEL < 3
@@ -183,7 +184,7 @@ static void transform_output(const Call call, int64_t first, int64_t count, int6
                              int64_t columns, const float* sums, int64_t plane) {
   const int64_t across = (call.width + TILE - 1) / TILE;
   for (int64_t t = 0; t < count; t++) {
-    const int64_t y = (first + t) / across * TILE, x = (first + t) % across * TILE;
+    const int64_t y = call.top + (first + t) / across * TILE, x = (first + t) % across * TILE;
     const int64_t high = std::min<int64_t>(TILE, call.height - y);
     const int64_t wide = std::min<int64_t>(TILE, call.width - x);
     for (int64_t c = 0; c < columns && column + c < call.outputs; c += LANES) {

@@ -51,6 +51,8 @@ struct Call {
   char* scratch;         // dream_scratch_bytes, at a multiple of 64
   Parallel parallel;     // or null
   int64_t height, width, inputs, outputs;
+  int64_t top, bottom;   // the rows to do, from the one to before the other: multiples of TILE, or
+                         // the height; all that is outside of them stays as it is
   int64_t back, rectify, pool, rounds_up, threads;
   int64_t half;          // input and output are bfloat16: on AMX only, and not in planes
 };

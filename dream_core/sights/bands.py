@@ -8,6 +8,8 @@ from torch import Tensor
 from dream_core.executors import rooms
 from dream_core.executors.executor import ExecutorTape, Given
 from dream_core.forms import Form, Part
+from dream_core.forms.chain import Chain
+from dream_core.forms.over import planned
 from dream_core.networks import Network, Tape
 from dream_core.objectives.objective import Pull
 from dream_core.sights.parted import Parted, Sums
@@ -126,17 +128,24 @@ class Bands:
         executor = self._network.executor
         dtype = executor.gives or self._picture.dtype
         if executor.lean:  # and so channels last, on a CPU
-            in_front = rooms.features(dtype, self._channels_behind(), *size)
+            behind = self._chains_behind()
+            in_front = rooms.features(
+                dtype,
+                max((chain.first.channels for chain in behind), default=1),
+                *size,
+                spare=any(chain.spare_forth for chain in behind),
+            )
             ends = rooms.features(dtype, channels, *size)
             del in_front
             return ends
         return torch.empty((1, channels, *size), device=self._picture.device, dtype=dtype)
 
-    def _channels_behind(self) -> int:
-        """Return how many channels the first convolution behind the cut makes."""
-        deeper = self._network.model.needed_for(self._deep)
-        behind = [layer for layer in deeper if self._cut in layer.inputs]
-        return max((layer.channels for layer in behind), default=1)
+    def _chains_behind(self) -> list[Chain]:
+        """Return the chains that read what the bands put together."""
+        network, before = self._network, self._network.model.needed_for([self._cut])
+        needed = network.model.needed_for(self._deep)
+        deeper = [layer.under(network.pooling) for layer in needed if layer not in before]
+        return [chain for chain in planned(deeper, self._deep) if self._cut in chain.inputs]
 
     def _place(self, band: Part) -> slice:
         """Return a band's own rows among all at the cut."""

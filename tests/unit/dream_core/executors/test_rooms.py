@@ -9,6 +9,7 @@ import torch
 
 from dream_core.executors import Plan, rooms
 from dream_core.executors.rooms import RESERVED, SMALLEST, Rooms
+from dream_core.forms.over import LARGE
 
 SIDE = 64
 CHANNELS = SMALLEST // (SIDE * SIDE * 4)
@@ -75,6 +76,41 @@ def test_what_is_read_and_what_is_made_of_it_lie_at_both_ends_of_what_is_free() 
 
     assert address(made) == lies + 4 * SMALLEST
     assert address(larger) == lies
+
+
+def test_a_large_room_has_a_stripe_to_spare_where_one_is_wanted() -> None:
+    """Who comes next writes there, and who comes then where the first was: all in one room."""
+    house, height = Rooms(), 256
+    first = house.features(torch.float32, 512, height, LARGE // (height * 512 * 4), spare=True)
+
+    second = rooms.over(first)
+    assert second is not None
+    third = rooms.over(second)
+    lies = address(first)
+    del first, second
+    beyond = house.features(torch.float32, CHANNELS, SIDE, SIDE)
+
+    assert third is not None
+    assert third.is_contiguous(memory_format=torch.channels_last)
+    assert third.data_ptr() == lies
+    assert address(beyond) == lies + LARGE * (height + 33) // height
+    del third
+    assert address(house.features(torch.float32, CHANNELS, SIDE, SIDE)) == lies
+
+
+def test_over_a_tensor_without_rows_to_spare_there_is_no_room() -> None:
+    """It was small, nobody wanted them, or it is a part of another, whose rows lie around it."""
+    house, height = Rooms(), 256
+    wide = LARGE // (height * 512 * 4)
+    let = [
+        house.features(torch.float32, CHANNELS, SIDE, SIDE, spare=True),
+        house.features(torch.float32, 512, height, wide),
+        house.features(torch.float32, 512, 2 * height, wide)[:, :, :height],
+        house.features(torch.float32, 512, 2 * height, wide, spare=True)[:, :, height:],
+        torch.empty(1, height, wide, 512).permute(0, 3, 1, 2),
+    ]
+
+    assert [rooms.over(tensor) for tensor in let] == [None] * len(let)
 
 
 def test_where_addresses_are_counted_as_memory_only_what_is_needed_is_taken(

@@ -99,16 +99,21 @@ static void compare(const Call& call, int path, int64_t high, int64_t wide, bool
 using Sizing = int64_t (*)(int, const Call*);
 using Function = void (*)(int, const Call*);
 
-// Call it with one thread, two and three, which all must write the same.
-static void repeat(int path, Call call, Sizing sizing, Function function, int64_t output_bytes) {
+// Call it with one thread, two and three, which all must write the same; `rows` at a time and the
+// last of them first, each in just the room it needs.
+static void repeat(int path, Call call, int64_t rows, Sizing sizing, Function function,
+                   int64_t output_bytes) {
   std::vector<char> before;
   for (call.threads = 1; call.threads <= 3; call.threads++) {
-    const int64_t bytes = sizing(path, &call);
-    call.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
     char* output = reinterpret_cast<char*>(call.output);
-    std::memset(output, 0xff, output_bytes);
-    function(path, &call);
-    std::free(call.scratch);
+    std::memset(output, 0xff, output_bytes);  // what nobody writes is seen: it is no number
+    for (int64_t top = (call.height - 1) / rows * rows; top >= 0; top -= rows) {
+      call.top = top, call.bottom = std::min(top + rows, call.height);
+      const int64_t bytes = sizing(path, &call);
+      call.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
+      function(path, &call);
+      std::free(call.scratch);
+    }
     const std::vector<char> found(output, output + output_bytes);
     if (call.threads > 1 && found != before) {
       wrong++;
@@ -120,7 +125,7 @@ static void repeat(int path, Call call, Sizing sizing, Function function, int64_
   }
 }
 
-// One layer there and back.
+// One layer there and back, at once and in stripes.
 static void check(int path, int64_t height, int64_t width, int64_t channels, int64_t outputs,
                   int64_t pool, int64_t rounds_up, bool planes, bool half = false) {
   Call call = {};
@@ -142,21 +147,24 @@ static void check(int path, int64_t height, int64_t width, int64_t channels, int
     }
     call.input = back ? gradient.data() : input.data();
     call.output = back ? pulled.data() : output.data();
-    Call given = call;
-    auto read = upper(back ? gradient : input), written = upper(back ? pulled : output);
-    if (half) {
-      given.half = 1;
-      given.input = reinterpret_cast<const float*>(read.data());
-      given.output = reinterpret_cast<float*>(written.data());
+    for (const int64_t rows : {height, int64_t(2 * TILE), int64_t(TILE)}) {
+      if (rows > height || (planes && rows < height)) continue;
+      Call given = call;
+      auto read = upper(back ? gradient : input), written = upper(back ? pulled : output);
+      if (half) {
+        given.half = 1;
+        given.input = reinterpret_cast<const float*>(read.data());
+        given.output = reinterpret_cast<float*>(written.data());
+      }
+      const auto sizing = planes ? dream_picture_scratch_bytes : dream_scratch_bytes;
+      const auto function = !planes ? dream_convolve
+                            : back  ? dream_pull_back_to_picture
+                                    : dream_convolve_picture;
+      repeat(path, given, rows, sizing, function, written.size() * (half ? 2 : 4));
+      if (half) widen(written, call.output);
+      compare(call, planes ? std::min(path, 2) : path, back ? height : high, back ? width : wide,
+              planes);
     }
-    const auto sizing = planes ? dream_picture_scratch_bytes : dream_scratch_bytes;
-    const auto function = !planes ? dream_convolve
-                          : back  ? dream_pull_back_to_picture
-                                  : dream_convolve_picture;
-    repeat(path, given, sizing, function, written.size() * (half ? 2 : 4));
-    if (half) widen(written, call.output);
-    compare(call, planes ? std::min(path, 2) : path, back ? height : high, back ? width : wide,
-            planes);
   }
 }
 
@@ -170,7 +178,7 @@ static void correlate(int path, int64_t positions, int64_t channels) {
   call.height = 1, call.width = positions, call.inputs = call.outputs = channels;
   call.half = path == 4, call.output = found.data();
   call.input = call.half ? reinterpret_cast<const float*>(read.data()) : features.data();
-  repeat(path, call, dream_gram_scratch_bytes, dream_gram, found.size() * 4);
+  repeat(path, call, 1, dream_gram_scratch_bytes, dream_gram, found.size() * 4);
   for (int64_t a = 0; a < channels; a++)
     for (int64_t b = 0; b < channels; b++) {
       double sum = 0, size = 1;
