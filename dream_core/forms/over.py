@@ -15,7 +15,7 @@ from dream_core.model import Layer
 # Bytes of a tensor from which a stripe more is let: below, what is saved is little.
 LARGE = 2**26
 STRIPES = 8
-TILE = 4  # rows that the kernel makes at once
+TILE = 4  # rows that the kernel makes at once, as in winograd.cpp
 
 
 def spare_rows(height: int) -> int:

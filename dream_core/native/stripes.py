@@ -6,7 +6,7 @@ more, it meets none that it, or a call after it, has to read.
 
 from torch import Tensor
 
-TILE = 4  # rows that the kernel makes at once, as in winograd.cpp
+from dream_core.forms.over import TILE
 
 Stripe = tuple[int, int]
 """From one row to before another."""
