@@ -12,7 +12,11 @@ FEW = 1 << 22
 
 
 def chunks(tensor: Tensor) -> tuple[Tensor, ...]:
-    """Return views of a contiguous tensor, one after the other, each of one dimension."""
+    """Return views of a contiguous tensor, one after the other, each of one dimension.
+
+    Raises:
+        RuntimeError: it isn't contiguous; what is written on copies would be lost.
+    """
     few = ALONE if tensor.device.type == "cpu" else FEW
-    found: tuple[Tensor, ...] = torch.split(tensor.flatten(), few)
+    found: tuple[Tensor, ...] = torch.split(tensor.view(-1), few)
     return found

@@ -25,7 +25,7 @@ class Preprocess:
         """Return what the network eats, (1, 3, H, W), of a (3, H, W) RGB picture."""
         ordered = torch.empty_like(picture)
         for to, of, mean, std in zip(ordered, self._order, self._mean, self._std, strict=True):
-            for few, read in zip(chunks(to), chunks(picture[of]), strict=True):
+            for few, read in zip(chunks(to), chunks(picture[of].contiguous()), strict=True):
                 torch.mul(read, self._scale, out=few).sub_(mean).div_(std)
         return ordered.unsqueeze(0)
 

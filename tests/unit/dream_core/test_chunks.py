@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from dream_core.chunks import ALONE, chunks
@@ -16,3 +17,9 @@ def test_chunks_are_the_tensor_itself_each_small_enough_for_one_thread() -> None
     for chunk in found:
         chunk.neg_()
     assert torch.equal(tensor, -before)
+
+
+def test_what_is_not_in_one_piece_is_refused() -> None:
+    """A crop, whose chunks would be copies."""
+    with pytest.raises(RuntimeError, match="view"):
+        chunks(torch.zeros(3, 8, 9)[:, 2:5, 1:4])
