@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dream_core.ahead import AHEAD, Ahead, Seen, Stream
-from dream_core.chunks import chunks
 from dream_core.errors import Interrupted, NotFinite, StateRefused
 from dream_core.executors import probe as probing
 from dream_core.executors.plan import Plan
@@ -36,6 +35,7 @@ from dream_core.wishes import Wish, ask, capture
 log = logging.getLogger(__name__)
 
 STATE_VERSION = 1
+FEW = 1 << 22  # elements that are worked on at once where a whole picture would double its memory
 # These fields decide when to stop and what is kept, not where the pixels go; and the precision that
 # was asked for has become the plan's.
 BESIDE_THE_PATH = {"iterations", "save_every", "rounding", "precision"}
@@ -369,13 +369,20 @@ def _digest(picture: Tensor) -> str:
 
 def _finite(losses: Mapping[str, Tensor], gradient: Tensor) -> Look:
     """Bring the losses to the host, once, and let nothing by that isn't a number."""
-    all_finite = torch.stack([few.isfinite().all() for few in chunks(gradient)]).all()
-    *values, fine = torch.stack([*losses.values(), all_finite.to(gradient.dtype)]).tolist()
+    *values, total = torch.stack([*losses.values(), gradient.sum()]).tolist()
     found = dict(zip(losses, values, strict=True))
     broken = [name for name, value in found.items() if not isfinite(value)]
+    # One value that is no number makes the sum none. Numbers can do that too, if they are large.
+    fine = isfinite(total) or _all_finite(gradient)
     if broken or not fine:
         raise NotFinite([*broken, *([] if fine else ["the gradient"])])
     return Look(found, gradient)
+
+
+def _all_finite(gradient: Tensor) -> bool:
+    # At once it would take as much memory again as the gradient itself.
+    chunks = torch.split(gradient.flatten(), FEW)
+    return all(bool(few.isfinite().all()) for few in chunks)
 
 
 def _difference(what: str, found: object, expected: object) -> tuple[str, object, object]:

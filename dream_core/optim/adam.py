@@ -5,12 +5,12 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from dream_core.chunks import chunks
 from dream_core.optim.optimizer import Look, LookAt, State
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch7's own defaults
 SCALE = 256  # the 2015 program moved BGR × 256 − mean, and its rates and ε are meant there
 LATE = 1e9  # an iteration at which 1 − βᵗ is 1 in any float
+CHUNK = 1 << 22  # elements moved at once: what is worked out between takes 16 MB, not a picture
 
 
 class Adam:
@@ -72,7 +72,7 @@ class Adam:
 
     def _move_in_chunks(self, picture: Tensor, gradient: Tensor) -> None:
         flat = (picture, gradient, self._mean, self._square)
-        for one, pull, mean, square in zip(*map(chunks, flat), strict=True):
+        for one, pull, mean, square in zip(*map(_chunks, flat), strict=True):
             mean.mul_(BETA1).add_(pull, alpha=1 - BETA1)
             square.mul_(BETA2).addcmul_(pull, pull, value=1 - BETA2)
             one.addcdiv_(mean, square.sqrt().add_(EPSILON * SCALE), value=-self._step)
@@ -103,3 +103,9 @@ class Adam:
         self.iteration = state["iteration"]
         self._mean.copy_(state["mean"])
         self._square.copy_(state["square"])
+
+
+def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return views of a contiguous tensor, one after the other."""
+    chunks: tuple[Tensor, ...] = torch.split(tensor.flatten(), CHUNK)
+    return chunks

@@ -364,6 +364,17 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_picture(optimizer: str)
     assert started.iteration == 0
 
 
+def test_a_gradient_whose_sum_is_no_number_any_more_is_followed_all_the_same() -> None:
+    """Only what isn't a number itself is kept from the picture."""
+    started = dream(layers={"relu3_1": 100.0})
+    started.network.executor = Steep(started.network.executor)
+
+    gradient, _ = started.gradient(SOURCE)
+
+    assert torch.isfinite(gradient).all()
+    assert not torch.isfinite(gradient.sum())
+
+
 class Overflowing:
     """An executor whose gradient leaves the numbers, as often as it is told to."""
 
@@ -378,6 +389,26 @@ class Overflowing:
         features, tape = self.inner.forward(picture, layers, asked)
         self.times -= 1
         return features, tape if self.times < 0 else Nowhere(tape)
+
+
+@dataclass
+class Steep:
+    """An executor whose gradient is large: one number everywhere."""
+
+    inner: Executor
+    lean = False
+    gives = None
+
+    def forward(
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+    ) -> tuple[dict[str, Tensor], "Steep"]:
+        """Look; the way back is this object's own."""
+        self._like = picture
+        return self.inner.forward(picture, layers, asked)[0], self
+
+    def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        """Return the same at every value."""
+        return torch.full_like(self._like, 1e35)
 
 
 @dataclass
