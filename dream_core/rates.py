@@ -38,8 +38,8 @@ class Look(NamedTuple):
 LOOKS = (
     Look(48, 64, "relu3_1"),
     Look(96, 128, "relu5_1"),
-    Look(192, 256, "relu1_1"),
     Look(192, 256, "relu5_1"),
+    Look(192, 256, "relu1_1"),
     Look(384, 512, "relu1_1"),
     Look(384, 512, "relu2_1"),
     Look(192, 256, "relu2_1"),
@@ -65,8 +65,8 @@ class Dreams(Protocol):
 
 def measure_rates(device: torch.device, ways: Sequence[Way]) -> Rated:
     """Return the seconds that one of each kind takes in each way."""
-    stopwatch = Stopwatch.on(device.type, LONGEST_S)
     network = _network(device)
+    stopwatch = Stopwatch.on(device.type, LONGEST_S)
     return rate({way: SmallDreams(network, way) for way in ways}, stopwatch)
 
 
