@@ -30,7 +30,7 @@ from dream_core.optim import LBFGS, Adam, Look, Optimizer
 from dream_core.picture import scale
 from dream_core.sights import Sight, look
 from dream_core.spec import DreamSpec
-from dream_core.wishes import Wish, ask, capture
+from dream_core.wishes import Looked, Wish, answered, capture, measured
 
 log = logging.getLogger(__name__)
 
@@ -227,15 +227,17 @@ class Dream:
 
         No number is read here: a GPU isn't waited for.
         """
-        sight = self._take_first(network, picture) or self._see(picture, self._layers, network)
-        losses, pulls = ask(sight, self._wishes, normalize=self.spec.normalize_gradients)
-        return losses, sight.pull_back(pulls)
+        looked = self._take_first(network, picture) or measured(
+            self._see(picture, self._layers, network), self._wishes
+        )
+        losses, pulls = answered(looked, self._wishes, normalize=self.spec.normalize_gradients)
+        return losses, looked.sight.pull_back(pulls)
 
     @property
     def _layers(self) -> Collection[str]:
         return self.spec.all_layers()
 
-    def _capture(self) -> tuple[tuple[Wish, ...], Sight | None]:
+    def _capture(self) -> tuple[tuple[Wish, ...], Looked | None]:
         """Return what is asked, and the look at the source that the first step goes on from."""
         # What the kernel's version stands for in a plan, and no other plan has its bits from it.
         by = correlate_by_kernel if self.plan.executor == "winograd" else correlate
@@ -247,10 +249,9 @@ class Dream:
             see=self._see,
             correlate=by,
         )
-        # Parts keep nothing of a look, and what is started ahead looks for itself.
-        return wishes, first if self.plan.parts == "whole" and not self._stream else None
+        return wishes, None if self._stream else first  # what is started ahead looks for itself
 
-    def _take_first(self, network: Network, picture: Tensor) -> Sight | None:
+    def _take_first(self, network: Network, picture: Tensor) -> Looked | None:
         """Return the look that gave the targets, once, if this is what it looked at."""
         first, self._first = self._first, None
         return first if network is self.network and picture is self._picture else None
@@ -258,12 +259,13 @@ class Dream:
     def _see(
         self, picture: Tensor, layers: Collection[str], network: Network | None = None
     ) -> Sight:
-        return look(network or self.network, picture, layers, self.plan.form, self._check)
+        should_stop, iteration = self._should_stop, self.iteration
 
-    def _check(self) -> None:
-        """Leave in the middle of a step where somebody wants it to stop."""
-        if self._should_stop():
-            raise Interrupted(self.iteration)
+        def check() -> None:  # doesn't hold the dream, which holds its first look
+            if should_stop():
+                raise Interrupted(iteration)
+
+        return look(network or self.network, picture, layers, self.plan.form, check)
 
     def _style_source(self) -> Tensor:
         """Return the source at the size that the Gram targets are taken from."""

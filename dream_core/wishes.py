@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -29,6 +30,13 @@ class Wish:
     weight: float = 1.0
 
 
+class Looked(NamedTuple):
+    """A look that has told of each wish what it asks, and can still pull."""
+
+    sight: Sight
+    statistics: Sequence[Tensor]
+
+
 def capture(
     picture: Tensor,
     style: Callable[[], Tensor],
@@ -37,7 +45,7 @@ def capture(
     *,
     see: See,
     correlate: Measure,
-) -> tuple[tuple[Wish, ...], Sight | None]:
+) -> tuple[tuple[Wish, ...], Looked | None]:
     """Fix every target by the plan that also steps, or dose 1 would not be exactly nothing.
 
     Args:
@@ -50,8 +58,8 @@ def capture(
         correlate: how it makes a Gram matrix.
 
     Returns:
-        The wishes; and the look at the picture that they come from, which can still be asked and
-        pull. None where it looked at another size, or features that it holds are targets now.
+        The wishes; and the look at the picture that they come from. None where it looked at another
+        size, or features that it holds are targets now.
     """
     grams = [(layer, correlate) for layer in spec.layers]
     held = [(layer, _itself) for layer in spec.content_layers]
@@ -73,17 +81,23 @@ def capture(
     features = seen[len(seen) - len(held) :]
     for layer, target in zip(spec.content_layers, features, strict=True):
         wishes.append(Wish(f"content:{layer}", layer, ContentHold(target), spec.content_weight))
-    return tuple(wishes), None if held else sight
+    return tuple(wishes), None if held or sight is None else Looked(sight, seen)
 
 
-def ask(
-    sight: Sight, wishes: Sequence[Wish], *, normalize: bool
+def measured(sight: Sight, wishes: Sequence[Wish]) -> Looked:
+    """Ask of every wish how far it is from being fulfilled."""
+    asked = [(wish.layer, wish.objective.measure) for wish in wishes]
+    return Looked(sight, sight.gather(asked))
+
+
+def answered(
+    looked: Looked, wishes: Sequence[Wish], *, normalize: bool
 ) -> tuple[Mapping[str, Tensor], list[tuple[str, Pull]]]:
     """Return the weighted loss of every wish by its name, and how all of them pull at layers.
 
     `normalize` makes every layer pull alike before it is weighed.
     """
-    statistics = sight.gather([(wish.layer, wish.objective.measure) for wish in wishes])
+    sight, statistics = looked
     losses: dict[str, Tensor] = {}
     pulls: list[tuple[str, Pull]] = []
     for wish, statistic in zip(wishes, statistics, strict=True):
