@@ -1,7 +1,7 @@
 """Torchvision's own weights, by torchvision's own downloader."""
 
-import threading
 from pathlib import Path
+from threading import Thread
 from urllib.error import HTTPError, URLError
 
 from dream_core.model import Model, Origin
@@ -60,13 +60,14 @@ def download(url: str, room: Path, count: Count, total: int | None = None) -> Pa
             failed.append(error)
 
     # The downloader tells nobody how far it is: it works aside while we look at what has arrived.
-    aside = threading.Thread(target=fetch, daemon=True)
+    aside = Thread(target=fetch, daemon=True)
     aside.start()
     while aside.is_alive():
         aside.join(_REPORT_EVERY_S)
         count(sum(_size(file) for file in landing.iterdir()), total)
     if failed:
         raise _ours(failed[0], url)
+    count(_size(target), total)  # the thread may have ended before anybody looked
     return target
 
 

@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 
 from dream_core.architectures import BUILT_IN
+from dream_core.weights import hub
 from dream_core.weights.errors import DownloadCorrupt
 from dream_core.weights.hub import HubFailed, address, check_file, download, prefix
 
@@ -41,6 +42,14 @@ def serving(body: bytes, promised: int | None = None, status: int = 200) -> Iter
             thread.join()
 
 
+class AtOnce(Thread):
+    """A thread that is done when it has been started."""
+
+    def start(self) -> None:
+        super().start()
+        self.join()
+
+
 @pytest.fixture
 def counted() -> list[tuple[int, int | None]]:
     """What the download said of itself."""
@@ -58,6 +67,18 @@ def test_a_file_arrives_whole_and_counted(
 
     assert file.read_bytes() == CONTENT
     assert counted[-1] == (len(CONTENT), len(CONTENT))
+
+
+def test_a_file_that_arrives_before_anybody_looks_is_counted_too(
+    tmp_path: Path, counted: list[tuple[int, int | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small one, or a quick disk."""
+    monkeypatch.setattr(hub, "Thread", AtOnce)
+
+    with serving(CONTENT) as root:
+        download(f"{root}/tiny-{DIGITS}.pth", tmp_path, lambda *now: counted.append(now))
+
+    assert counted == [(len(CONTENT), None)]
 
 
 @pytest.mark.parametrize("body", [CONTENT + b"\0", CONTENT[:-1]])
