@@ -35,16 +35,27 @@ MINUS_INFINITY = {
 _AT_ONCE = 1 << 19
 
 
-def rectify(features: Tensor) -> Tensor:
+def new_words(rows: int, length: int, *each: int, device: str | torch.device = "cpu") -> Tensor:
+    """Return room for the words of rows of so many values, so many rows of them for each."""
+    return torch.empty((rows, *each, -(-length // WORD)), dtype=torch.int16, device=device)
+
+
+def rectify(features: Tensor, words: Tensor | None = None) -> Tensor:
     """Set features, (1, C, H, W) channels-last, to zero where they are below, in place.
 
     NaN stays, of either sign.
+
+    Args:
+        features: as they come.
+        words: room for what is returned, from `new_words`; a new one where None.
 
     Returns:
         Where they are above zero: words.
     """
     rows = _rows(features)
-    words, truths = _words(rows), _scratch(rows)
+    truths = _scratch(rows)
+    if words is None:
+        words = new_words(*rows.shape, device=rows.device)
     for few, packed in _few(rows, words):
         here = truths[: len(few)]
         torch.threshold_(few, MINUS_INFINITY[features.dtype], 0)
@@ -63,7 +74,14 @@ def keep(gradient: Tensor, words: Tensor) -> Tensor:
     return gradient
 
 
-def pool(features: Tensor, *, rounds_up: bool, rectified: bool) -> tuple[Tensor, Tensor]:
+def pool(
+    features: Tensor,
+    *,
+    rounds_up: bool,
+    rectified: bool,
+    out: Tensor | None = None,
+    words: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Return what a 2 × 2 max pool makes of features, and where it found that: words.
 
     Of equals in a window the first in reading order, as torch has it.
@@ -72,12 +90,16 @@ def pool(features: Tensor, *, rounds_up: bool, rectified: bool) -> tuple[Tensor,
         features: (1, C, H, W), channels-last.
         rounds_up: whether windows hang over the edge of an odd side.
         rectified: whether a ReLU stands between: what isn't above zero comes from nowhere then.
+        out: room for what is returned, channels-last; a new one where None.
+        words: the same, from `new_words`.
     """
     whole = _positions(features)
     windows = _windows(whole if rectified else _ordered(whole), rounds_up=rounds_up)
-    pooled = _empty(features, windows.shape[0], windows.shape[2])
+    pooled = _empty(features, windows.shape[0], windows.shape[2]) if out is None else out
     rows = _rows(pooled)
-    words, truths = _words(rows, PLACES), _scratch(rows, PLACES)
+    truths = _scratch(rows, PLACES)
+    if words is None:
+        words = new_words(*rows.shape, PLACES, device=rows.device)
     floor = MINUS_INFINITY[features.dtype] if rectified else None
     for few, seen, packed in _few(rows, windows, words, each=PLACES):
         here = truths[: len(few)]
@@ -89,12 +111,18 @@ def pool(features: Tensor, *, rounds_up: bool, rectified: bool) -> tuple[Tensor,
     return pooled, words
 
 
-def unpool(gradient: Tensor, words: Tensor, height: int, width: int) -> Tensor:
-    """Return a pool's gradient at what it read, (1, C, height, width), as its words say."""
+def unpool(
+    gradient: Tensor, words: Tensor, height: int, width: int, *, scratch: bool = False
+) -> Tensor:
+    """Return a pool's gradient at what it read, (1, C, height, width), as its words say.
+
+    `scratch`: it is used up at once, see `Rooms.features`.
+    """
     rows = _rows(gradient)
     rounded = 2 * gradient.shape[2], 2 * gradient.shape[3]
     # Rounded up it hangs over the edge; rounded down nothing comes to the last row or column.
-    found = _empty(gradient, max(height, rounded[0]), max(width, rounded[1]))
+    size = max(height, rounded[0]), max(width, rounded[1])
+    found = _empty(gradient, *size, scratch=scratch)
     if found.shape[2:] != rounded:
         found.zero_()
     windows = _windows(_positions(found)[: rounded[0], : rounded[1]], rounds_up=False)
@@ -180,12 +208,6 @@ def _scratch(rows: Tensor, *each: int) -> Tensor:
     return room
 
 
-def _words(rows: Tensor, *each: int) -> Tensor:
-    """Return room for the words of rows, so many rows of them for each."""
-    shape = (len(rows), *each, -(-rows.shape[1] // WORD))
-    return torch.empty(shape, dtype=torch.int16, device=rows.device)
-
-
 def _positions(features: Tensor) -> Tensor:
     """Return (1, C, H, W) as (H, W, C), which is how channels-last lies in memory, whole."""
     return features[0].permute(1, 2, 0).view(WHOLE[features.dtype])
@@ -214,9 +236,9 @@ def _windows(positions: Tensor, *, rounds_up: bool) -> Tensor:
     return positions[: 2 * height, : 2 * width].view(height, 2, width, 2, channels)
 
 
-def _empty(like: Tensor, height: int, width: int) -> Tensor:
+def _empty(like: Tensor, height: int, width: int, *, scratch: bool = False) -> Tensor:
     if like.device.type == "cpu":
-        return rooms.features(like.dtype, like.shape[1], height, width)
+        return rooms.features(like.dtype, like.shape[1], height, width, scratch=scratch)
     shape = (1, like.shape[1], height, width)
     return torch.empty(
         shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dream_core.executors import bits, rooms, tiled
+from dream_core.executors import bits, rooms, strips, tiled
 from dream_core.executors.packed import Packed, packs, turns
-from dream_core.forms.chain import Chain
+from dream_core.executors.pools import average, shaped, unpool
+from dream_core.forms.chain import Chain, is_3_by_3
 from dream_core.model import Layer
 
 Passes = Any
@@ -58,9 +59,16 @@ class TorchConvolutions:
 
     def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `Convolutions`."""
+        layer, pool = chain.first, chain.pool
         features = rooms.converted(features, self.gives)
-        out = self._convolve(chain.first, features).contiguous(memory_format=torch.channels_last)
-        pool = chain.pool
+        if is_3_by_3(layer):
+            height, width = features.shape[2:]
+            size = pool.size_after(height, width) if pool else (height, width)
+            shape = torch.Size((1, layer.channels, *size))
+            read = features if chain.over else None
+            out = rooms.result(self.gives, shape, read, spare=chain.spare_forth)
+            return out, strips.forward(chain, self._rows(layer, features), features, out)
+        out = self._convolve(layer, features).contiguous(memory_format=torch.channels_last)
         if pool and pool.kind == "max_pool":
             return bits.pool(out, rounds_up=pool.rounds_up, rectified=chain.rectified)
         alive = bits.rectify(out) if chain.rectified else None
@@ -72,6 +80,10 @@ class TorchConvolutions:
         """See `Convolutions`."""
         layer, pool = chain.first, chain.pool
         gradient = rooms.converted(gradient, self.gives)
+        if is_3_by_3(layer):
+            out = rooms.result(self.gives, seen, gradient, spare=chain.spare_back)
+            strips.backward(chain, self._rows_back(layer, gradient, seen), gradient, alive, out)
+            return out
         if pool:
             size = layer.size_after(*seen[2:])
             gradient = unpool(gradient, pool, alive, size)
@@ -79,27 +91,50 @@ class TorchConvolutions:
             gradient = bits.keep(gradient, alive)
         return self._pull_back(layer, gradient, seen)
 
+    def _rows(self, layer: Layer, features: Tensor) -> strips.Rows:
+        """Return what a 3 × 3 convolution makes of a few rows."""
+        if tiled.pays(features, layer.channels, (features.shape[2], features.shape[3])):
+            names = (f"{layer.name}.weight", f"{layer.name}.bias")
+            return tiled.forth(*map(self._tensor, names))
+
+        def rows(read: Tensor, strip: strips.Strip, _out: Tensor | None) -> Tensor:
+            top, bottom = strip
+            first = max(top - 1, 0)
+            made = self._convolve(layer, read[:, :, first : bottom + 1])
+            return made[:, :, top - first : bottom - first]
+
+        return rows
+
+    def _rows_back(self, layer: Layer, gradient: Tensor, seen: torch.Size) -> strips.Rows:
+        """Return the way back through it."""
+        if tiled.pays(gradient, seen[1], (seen[2], seen[3])):
+            return tiled.back(self._tensor(f"{layer.name}.weight"))
+
+        def rows(read: Tensor, strip: strips.Strip, _out: Tensor | None) -> Tensor:
+            top, bottom = strip
+            first = max(top - 1, 0)
+            given = read[:, :, first : bottom + 1]
+            made = self._pull_back(layer, given, torch.Size((*seen[:2], *given.shape[2:])))
+            return made[:, :, top - first : bottom - first]
+
+        return rows
+
     def _convolve(self, layer: Layer, features: Tensor) -> Tensor:
         bias = self._tensor(f"{layer.name}.bias")
         if packs(layer, features):
             return self._pack(layer, features.shape, turned=False).convolve(features, bias)
         weight = self._tensor(f"{layer.name}.weight")
-        if tiled.pays(layer, features, layer.channels):
-            return tiled.convolve(features, weight, bias)
         where = (layer.stride, layer.padding, layer.dilation, layer.groups)
         return functional.conv2d(features, weight, bias, *where)
 
     def _pull_back(self, layer: Layer, gradient: Tensor, seen: torch.Size) -> Tensor:
         if packs(layer, gradient) and turns(layer):
             return self._pack(layer, gradient.shape, turned=True).convolve(gradient, None)
-        weight = self._tensor(f"{layer.name}.weight")
-        if tiled.pays(layer, gradient, seen[1]):
-            return tiled.pull_back(gradient, weight)
         found: Tensor
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient,
             shaped(gradient, seen),
-            weight,
+            self._tensor(f"{layer.name}.weight"),
             None,
             layer.stride,
             layer.padding,
@@ -126,40 +161,3 @@ class TorchConvolutions:
             layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
             self._copies[name] = tensor.to(self.gives, memory_format=layout)
         return self._copies[name]
-
-
-def average(features: Tensor, pool: Layer) -> Tensor:
-    """Return an average pool's output."""
-    return functional.avg_pool2d(
-        features,
-        pool.kernel,
-        pool.stride,
-        pool.padding,
-        ceil_mode=pool.rounds_up,
-        count_include_pad=pool.counts_padding,
-    )
-
-
-def unpool(gradient: Tensor, pool: Layer, alive: Tensor | None, size: tuple[int, int]) -> Tensor:
-    """Return a pool's gradient at what it read, of `size`; a max pool's as its bits say."""
-    if pool.kind == "max_pool":
-        assert alive is not None  # noqa: S101  # every max pool writes them
-        return bits.unpool(gradient, alive, *size)
-    found: Tensor = torch.ops.aten.avg_pool2d_backward(
-        gradient,
-        shaped(gradient, torch.Size((*gradient.shape[:2], *size))),
-        pool.kernel,
-        pool.stride,
-        pool.padding,
-        pool.rounds_up,
-        pool.counts_padding,
-        None,
-    )
-    return found
-
-
-def shaped(gradient: Tensor, shape: torch.Size) -> Tensor:
-    """Stand in for what was read: without weights' gradients, only its shape is looked at."""
-    return torch.empty(
-        shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
-    )

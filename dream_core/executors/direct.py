@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from dream_core.executors import bits, rooms
 from dream_core.executors.autograd import cropped, pull_back, run_layer
-from dream_core.executors.convolutions import Convolutions, average, unpool
+from dream_core.executors.convolutions import Convolutions
 from dream_core.executors.executor import Given
+from dream_core.executors.pools import average, unpool
 from dream_core.forms.chain import Chain, halves
 from dream_core.forms.over import planned
 from dream_core.model import PICTURE, Layer

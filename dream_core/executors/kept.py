@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dream_core.executors.convolutions import Passes, average, shaped, unpool
+from dream_core.executors.convolutions import Passes
+from dream_core.executors.pools import average, shaped, unpool
 from dream_core.forms.chain import Chain
 from dream_core.model import Layer
 

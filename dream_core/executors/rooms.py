@@ -43,7 +43,14 @@ class Rooms:
         self._lock = Lock()
 
     def features(
-        self, dtype: torch.dtype, channels: int, height: int, width: int, *, spare: bool = False
+        self,
+        dtype: torch.dtype,
+        channels: int,
+        height: int,
+        width: int,
+        *,
+        spare: bool = False,
+        scratch: bool = False,
     ) -> Tensor:
         """Return room on the CPU for (1, C, H, W), channels last; anything may be in it.
 
@@ -53,24 +60,25 @@ class Rooms:
             height: H.
             width: W.
             spare: whether it should have a stripe more behind it, if it is large: see `over`.
+            scratch: whether it will be given back before the next result is let.
         """
         size = channels * height * width * dtype.itemsize
         if size < SMALLEST:
             return torch.empty(1, height, width, channels, dtype=dtype).permute(0, 3, 1, 2)
         more = _spare(size, height) if spare else 0
         with self._lock:
-            lease = self._let(-(-(size + more) // PAGE) * PAGE)
+            lease = self._let(-(-(size + more) // PAGE) * PAGE, scratch=scratch)
         # The tensor and all its views hold the array. Who holds them doesn't matter, nor how long.
         flat = torch.from_numpy(lease[: size + more])[:size].view(dtype)
         return flat.view(1, height, width, channels).permute(0, 3, 1, 2)
 
-    def _let(self, size: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
+    def _let(self, size: int, *, scratch: bool) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
         for space in self._spaces:
-            start = space.take(size)
+            start = space.take(size, scratch=scratch)
             if start is not None:
                 return space.lease(start, size)
         self._spaces.append(_Space(size, max(size, self._reserved)))
-        return self._let(size)
+        return self._let(size, scratch=scratch)
 
 
 class _Space:
@@ -84,12 +92,19 @@ class _Space:
             self._memory = _addresses(least)
         self._free = [(0, len(self._memory))]  # from, to; by place
         self._written = 0  # to where rooms were let: nothing behind it is memory yet
-        self._last = 0  # where the latest of them ends
+        self._last = 0  # where the latest result ends
         # Leases may end anywhere, even in the middle of a call here: they only put themselves down.
         self._ended: list[tuple[int, int]] = []
 
-    def take(self, size: int) -> int | None:
+    def take(self, size: int, *, scratch: bool = False) -> int | None:
         """Return where that much begins which was free and no longer is; None where nothing is."""
+        last = self._last
+        start = self._take(size)
+        if scratch:  # what is read next is still the result before it
+            self._last = last
+        return start
+
+    def _take(self, size: int) -> int | None:
         while self._ended:
             self._join(self._ended.pop())
         for start, stop in self._free:
@@ -135,11 +150,17 @@ _current: ContextVar[Rooms | None] = ContextVar("rooms", default=None)
 
 
 def features(
-    dtype: torch.dtype, channels: int, height: int, width: int, *, spare: bool = False
+    dtype: torch.dtype,
+    channels: int,
+    height: int,
+    width: int,
+    *,
+    spare: bool = False,
+    scratch: bool = False,
 ) -> Tensor:
     """Return room as `Rooms.features` does, in those that are lent out here if any are."""
     here = _current.get() or Rooms(reserved=0)
-    return here.features(dtype, channels, height, width, spare=spare)
+    return here.features(dtype, channels, height, width, spare=spare, scratch=scratch)
 
 
 def over(tensor: Tensor) -> Tensor | None:
@@ -153,6 +174,21 @@ def over(tensor: Tensor) -> Tensor | None:
         return None
     begin = 0 if tensor.storage_offset() else spare // tensor.itemsize
     return tensor.as_strided(tensor.shape, tensor.stride(), begin)
+
+
+def result(
+    dtype: torch.dtype, shape: torch.Size, read: Tensor | None = None, *, spare: bool
+) -> Tensor:
+    """Return room for a result of (1, C, H, W): over what is `read` where that can be.
+
+    Args:
+        dtype: of the result.
+        shape: its.
+        read: what may be written over; None: nothing.
+        spare: see `Rooms.features`.
+    """
+    found = over(read) if read is not None and read.shape == shape else None
+    return features(dtype, *shape[1:], spare=spare) if found is None else found
 
 
 def _spare(size: int, height: int) -> int:

@@ -8,53 +8,61 @@ Source: Lavin and Gray 2015 (arXiv:1509.09308); at the kernel's points, 0, ±5/8
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
 from dream_core.executors import rooms
-from dream_core.forms.chain import is_3_by_3
-from dream_core.model import Layer
+from dream_core.executors.strips import Rows, Strip
+from dream_core.forms.strips import FEWEST_CHANNELS, POINTS, POINTS_AT_ONCE
 
-VERSION = 1  # of the bits that come out; a plan names it
+VERSION = 2  # of the bits that come out, of strips too; a plan names it
 TILE, REACH = 4, 6  # a tile gives 4 × 4 values and reads 6 × 6
-TAPS, POINTS = 3 * 3, REACH * REACH
-# Measured (docs/log.md): below these a plain convolution is as fast.
-FEWEST_CHANNELS, FEWEST_TILES = 128, 96
-AT_ONCE = 1 << 21  # values that tiles, and their sums, come to in one step
+TAPS = 3 * 3
+# Measured (docs/log.md): below this, and below so few channels, a plain convolution is as fast.
+FEWEST_TILES = 96
 FILTERS_AT_ONCE = 1 << 13
 
 _A, _B = 5 / 8, 3 / 2
 
 
-def pays(layer: Layer, read: Tensor, gives: int) -> bool:
-    """Whether a layer, or its way back, that makes `gives` channels of (1, C, H, W) runs here."""
-    if not is_3_by_3(layer) or read.device.type != "cpu" or read.dtype.itemsize < 4:
+def pays(read: Tensor, gives: int, size: tuple[int, int]) -> bool:
+    """Whether a 3 × 3 layer, or its way back, is faster here.
+
+    Args:
+        read: its channels count, not its size, which a pool may have made smaller.
+        gives: channels that come out.
+        size: (height, width) that it works at.
+    """
+    if read.device.type != "cpu" or read.dtype.itemsize < 4:
         return False
-    lines, across = _tiles(read)
+    lines, across = _tiles(*size)
     return min(read.shape[1], gives) >= FEWEST_CHANNELS and lines * across >= FEWEST_TILES
 
 
-def convolve(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return the convolution of (1, C, H, W) by (K, C, 3, 3), channels last."""
-    filters = _filters(weight, _filter_to_points(weight.dtype))
-    return _run(features, filters.transpose(1, 2), bias)
+def forth(weight: Tensor, bias: Tensor) -> Rows:
+    """Return the convolution by (K, C, 3, 3)."""
+    filters = _filters(weight, _filter_to_points(weight.dtype)).transpose(1, 2)
+    return partial(_run, filters, bias)
 
 
-def pull_back(gradient: Tensor, weight: Tensor) -> Tensor:
-    """Return d loss / d features, (1, C, H, W) channels last, of d loss / d what came of them."""
+def back(weight: Tensor) -> Rows:
+    """Return the way back through it: from d loss / d what came of features to d loss / d them."""
     turned_round = _filter_to_points(weight.dtype).flip(1)
-    return _run(gradient, _filters(weight, turned_round), weight.new_zeros(weight.shape[1]))
+    return partial(_run, _filters(weight, turned_round), weight.new_zeros(weight.shape[1]))
 
 
-def _run(read: Tensor, filters: Tensor, bias: Tensor) -> Tensor:
-    """Convolve (1, C, H, W) by filters that are points already, (36, C, K)."""
+def _run(filters: Tensor, bias: Tensor, read: Tensor, strip: Strip, out: Tensor | None) -> Tensor:
+    """Convolve rows of (1, C, H, W) by filters that are points already, (36, C, K)."""
     _, inputs, outputs = filters.shape
-    out = read.new_empty(1, *read.shape[2:], outputs).permute(0, 3, 1, 2)
-    lines, across = _tiles(read)
-    windows = _windows(read)
-    step = max(1, min(lines, AT_ONCE // (POINTS * across * max(inputs, outputs))))
+    (top, bottom), width = strip, read.shape[3]
+    if out is None:
+        out = read.new_empty(1, bottom - top, width, outputs).permute(0, 3, 1, 2)
+    lines, across = _tiles(bottom - top, width)
+    windows = _windows(read, top, lines)
+    most = max(1, POINTS_AT_ONCE // (POINTS * across * max(inputs, outputs)))
+    step = -(-lines // -(-lines // most))
     of_points, of_sums = (_room(read.dtype, step * across * POINTS, n) for n in (inputs, outputs))
     for first in range(0, lines, step):
         few = min(step, lines - first)
@@ -69,15 +77,14 @@ def _run(read: Tensor, filters: Tensor, bias: Tensor) -> Tensor:
     return out
 
 
-def _tiles(read: Tensor) -> tuple[int, int]:
-    """Return how many lines of tiles cover (1, C, H, W), and how many tiles a line has."""
-    height, width = read.shape[2:]
+def _tiles(height: int, width: int) -> tuple[int, int]:
+    """Return how many lines of tiles cover so many rows, and how many tiles a line has."""
     return -(-height // TILE), -(-width // TILE)
 
 
-def _windows(read: Tensor) -> Iterator[Tensor]:
+def _windows(read: Tensor, top: int, lines: int) -> Iterator[Tensor]:
     """Go through lines of tiles: what each reads, (36, tiles · C), zeros beyond the edges."""
-    lines, across = _tiles(read)
+    _, across = _tiles(*read.shape[2:])
     positions = read[0].permute(1, 2, 0)
     height, width, channels = positions.shape
     rows = read.new_zeros(REACH, TILE * across + 2, channels)
@@ -85,7 +92,7 @@ def _windows(read: Tensor) -> Iterator[Tensor]:
     seen = rows.as_strided((REACH, REACH, across, channels), (down, right, TILE * right, 1))
     found = read.new_empty(seen.shape)
     for line in range(lines):
-        above = TILE * line - 1
+        above = top + TILE * line - 1
         first, last = max(above, 0), min(above + REACH, height)
         rows[first - above : last - above, 1 : width + 1] = positions[first:last]
         rows[last - above :].zero_()
@@ -115,7 +122,7 @@ def _filters(weight: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _room(dtype: torch.dtype, rows: int, columns: int) -> Tensor:
-    return rooms.features(dtype, columns, rows, 1)[0, :, :, 0].T
+    return rooms.features(dtype, columns, rows, 1, scratch=True)[0, :, :, 0].T
 
 
 @cache

@@ -101,12 +101,7 @@ class WinogradConvolutions:
         )
 
     def _room(self, shape: torch.Size, read: Tensor | None = None, *, spare: bool) -> Tensor:
-        """Return room for a result: over what is `read` where that may be and can be."""
-        found = rooms.over(read) if read is not None and read.shape == shape else None
-        if found is not None:
-            return found
-        _, channels, height, width = shape
-        return rooms.features(self.gives, channels, height, width, spare=spare)
+        return rooms.result(self.gives, shape, read, spare=spare)
 
     def _eats_a_picture(self, chain: Chain, seen: torch.Size) -> bool:
         """Whether the form for planes is the one to take: it's float32, and AMX is faster."""

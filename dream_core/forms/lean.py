@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dream_core.forms.chain import Chain, halves, is_3_by_3
 from dream_core.forms.over import planned, with_spare
 from dream_core.forms.storage import FULL, Storage
+from dream_core.forms.strips import FEWEST_CHANNELS, POINTS, POINTS_AT_ONCE, STRIP
 from dream_core.model import PICTURE, Layer
 
 BITS = 8  # in a byte
@@ -57,7 +58,7 @@ class LeanRun:
         for chain in ordered:
             self.tape += self._kept(chain)
             made = forth * values[chain.name]
-            if self._storage.kernel_forth and _is_for_the_kernel(chain):
+            if _in_strips(chain):
                 read = held.get(chain.inputs[0])
                 if chain.over and made < with_spare(made) == read:
                     made = held.pop(chain.inputs[0])
@@ -88,7 +89,7 @@ class LeanRun:
                     came, copied = own, 0 if forth == back else back * values[chain.name]
             gives = {name: back * values[name] for name in chain.inputs}
             given = sum(gives.values())
-            if self._storage.kernel_back and _is_for_the_kernel(chain):
+            if _in_strips(chain):
                 name = chain.inputs[0]
                 if not chain.pool and given < with_spare(given) == came:
                     gives[name], given = came, 0
@@ -122,8 +123,8 @@ class LeanRun:
             return 2 * MASK * read if self._kept(chain) else 0
         shorter = PICTURE in layer.inputs and self._of_picture and forth != FULL
         copied = forth * read if shorter else 0
-        if self._storage.kernel_forth and is_3_by_3(layer):
-            return copied
+        if _in_strips(chain):
+            return copied + (0 if self._storage.kernel_forth else self._strip(layer, forth))
         full = values[layer.name]
         return copied + (2 * MASK + (forth if chain.pool else 0)) * full
 
@@ -137,11 +138,25 @@ class LeanRun:
         if not full:
             read = sum(values[name] for name in layer.inputs)
             return given + (MASK * read if self._kept(chain) else 0)
-        if (self._storage.kernel_back and is_3_by_3(layer)) or not self._kept(chain):
+        if _in_strips(chain):
+            return given + (0 if self._storage.kernel_back else self._strip(layer, back))
+        if not self._kept(chain):
             return given
         masked = back * full
         return max(masked + MASK * full, masked + given)
 
+    def _strip(self, layer: Layer, each: int) -> int:
+        """Return what torch takes for a strip of rows, and for filters turned to points of tiles.
 
-def _is_for_the_kernel(chain: Chain) -> bool:
+        A strip is half of it in what a pool has left, half of it before that.
+        """
+        (read,) = layer.inputs
+        inputs = layer.channels * self._values[read] // self._values[layer.name]
+        by_tiles = each == FULL and min(inputs, layer.channels) >= FEWEST_CHANNELS
+        points = POINTS * inputs * layer.channels + 2 * POINTS_AT_ONCE if by_tiles else 0
+        return each * (points + min(3 * STRIP, 2 * self._values[layer.name]))
+
+
+def _in_strips(chain: Chain) -> bool:
+    """Whether what lies between its layers is never there as a whole."""
     return chain.first.kind == "convolution" and is_3_by_3(chain.first)

@@ -17,7 +17,7 @@ from dream_core.spec import DreamSpec
 FIXED_BYTES = 64 * 2**20
 # glibc keeps freed blocks below 32 MB in pieces: measured over whole pictures, most of what such
 # blocks hold at once is lost again, and half of what they hold one after the other where tapes are
-# bits. Not where the kernel has them in rooms, nor in parts (`freed_at_once`).
+# bits. Not what lies in rooms, nor in parts (`freed_at_once`).
 SCATTERED_BELOW, SCATTERED, SCATTERED_LEAN = 2**25, 0.75, 0.5
 LBFGS_PICTURES = 2 * 10 + 5  # ten moves and changes; the direction, two looks and a trial picture
 
@@ -142,7 +142,7 @@ def _scattered(layers: Sequence[Layer], size: Size, storage: Storage) -> int:
     """Return the bytes that are lost between the small blocks that the way back needs."""
     values = _values(layers, size)
     if storage.lean:
-        own = [layer for layer in layers if layer.kind != "relu" and not _in_room(layer, storage)]
+        own = [layer for layer in layers if layer.kind != "relu" and not _in_room(layer)]
         blocks = [storage.forth * values[layer.name] for layer in own]
     else:
         blocks = [FULL * values[layer.name] for layer in layers if layer.kind != "convolution"]
@@ -151,10 +151,9 @@ def _scattered(layers: Sequence[Layer], size: Size, storage: Storage) -> int:
     return int(lost * sum(block for block in blocks if block < SCATTERED_BELOW))
 
 
-def _in_room(layer: Layer, storage: Storage) -> bool:
+def _in_room(layer: Layer) -> bool:
     """Whether what a layer hands on is let from one stretch both ways, and leaves no pieces."""
-    kernel = storage.kernel_forth and storage.kernel_back
-    return kernel and (layer.is_pool or is_3_by_3(layer))
+    return layer.is_pool or is_3_by_3(layer)
 
 
 def _reading(layer: Layer, cut: str) -> Layer:

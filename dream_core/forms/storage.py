@@ -15,7 +15,7 @@ class Storage:
     lean: bool = False
     forth: int = FULL  # bytes of a value on the way in
     back: int = FULL
-    kernel_forth: bool = False  # what follows a 3 × 3 convolution is done inside it
+    kernel_forth: bool = False  # 3 × 3 convolutions are the kernel's
     kernel_back: bool = False
 
     @property

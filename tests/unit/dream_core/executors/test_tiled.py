@@ -8,6 +8,7 @@ from torch.nn import functional
 from dream_core.executors import Way, tiled
 from dream_core.executors.convolutions import TorchConvolutions
 from dream_core.executors.rooms import Rooms, lent
+from dream_core.executors.strips import Rows
 from dream_core.forms.chain import Chain
 from dream_core.model import PICTURE, Layer
 from tests.thin import random_picture, thin_model
@@ -23,6 +24,11 @@ def drawn(*shape: int) -> Tensor:
     return numbers.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else numbers
 
 
+def whole(rows: Rows, read: Tensor) -> Tensor:
+    """Return all rows that come of what is read."""
+    return rows(read, (0, read.shape[2]), None)
+
+
 def layer_to(channels: int) -> Layer:
     """Return a 3 × 3 convolution that gives so many channels."""
     sides = {"kernel": (3, 3), "padding": (1, 1)}
@@ -35,23 +41,23 @@ def _for_any_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiled, "FEWEST_TILES", 1)
 
 
-@pytest.mark.parametrize("at_once", [1, 36 * 6 * OUTPUTS * 2, tiled.AT_ONCE])
+@pytest.mark.parametrize("at_once", [1, 36 * 6 * OUTPUTS * 2, tiled.POINTS_AT_ONCE])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_both_ways_are_those_of_a_plain_convolution(
     size: tuple[int, int], at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At every border, a line of tiles at a time, a few, or all."""
-    monkeypatch.setattr(tiled, "AT_ONCE", at_once)
+    monkeypatch.setattr(tiled, "POINTS_AT_ONCE", at_once)
     features, bias = drawn(1, INPUTS, *size).requires_grad_(), drawn(OUTPUTS)
     weight = drawn(OUTPUTS, INPUTS, 3, 3).contiguous()
     expected = functional.conv2d(features, weight, bias, padding=1)
     gradient = drawn(*expected.shape).cos()
     (back,) = torch.autograd.grad(expected, features, gradient)
 
-    found = tiled.convolve(features.detach(), weight, bias)
+    found = whole(tiled.forth(weight, bias), features.detach())
 
     assert apart(found, expected.detach()) < 1e-14
-    assert apart(tiled.pull_back(gradient, weight), back) < 1e-14
+    assert apart(whole(tiled.back(weight), gradient), back) < 1e-14
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -60,7 +66,7 @@ def test_in_float32_it_is_off_by_a_few_roundings() -> None:
     features, weight, bias = drawn(1, 512, 24, 32), drawn(512, 512, 3, 3).contiguous(), drawn(512)
     expected = functional.conv2d(features, weight, bias, padding=1)
 
-    found = tiled.convolve(features.float(), weight.float(), bias.float())
+    found = whole(tiled.forth(weight.float(), bias.float()), features.float())
 
     assert found.dtype == torch.float32
     assert apart(found.double(), expected) < 3e-6
@@ -69,12 +75,12 @@ def test_in_float32_it_is_off_by_a_few_roundings() -> None:
 def test_what_lies_in_a_room_does_not_matter() -> None:
     """The same bits, where another layer's values are, and where a NaN is."""
     features, weight, bias = drawn(1, 64, 48, 48), drawn(64, 64, 3, 3).contiguous(), drawn(64)
-    fresh, house = tiled.convolve(features, weight, bias), Rooms()
+    fresh, house = whole(tiled.forth(weight, bias), features), Rooms()
     for size in (4_000_000, 3_000_000, 2_000_000):
         house.features(torch.float32, size, 1, 1).fill_(torch.nan)
 
     with lent(house):
-        found = tiled.convolve(features, weight, bias)
+        found = whole(tiled.forth(weight, bias), features)
 
     assert torch.equal(found, fresh)
 
@@ -86,7 +92,7 @@ def test_a_network_by_tiles_is_the_reference(
 ) -> None:
     """Every layer of VGG-19 in float64 to 1e-12, and every 3 × 3 convolution of it both ways."""
     ran: list[str] = []
-    for name in ("convolve", "pull_back"):
+    for name in ("forth", "back"):
         plainly = getattr(tiled, name)
         monkeypatch.setattr(
             tiled, name, lambda *given, name=name, run=plainly: (ran.append(name), run(*given))[1]
@@ -97,24 +103,21 @@ def test_a_network_by_tiles_is_the_reference(
     found, ours = pulled(reference.run_by(Way("direct", "exact")), picture, LAYERS)
 
     convolutions = sum(layer.kind == "convolution" for layer in thin_model().layers)
-    assert ran == ["convolve"] * convolutions + ["pull_back"] * convolutions
+    assert ran == ["forth"] * convolutions + ["back"] * convolutions
     assert all(apart(found[name], expected[name]) < 1e-12 for name in LAYERS)
     assert apart(ours, far) < 1e-12
 
 
 def test_it_runs_where_it_pays() -> None:
-    """Deep layers of pictures that aren't tiny; strides, groups and 16 bit it has no form for."""
-    layer = layer_to(256)
-    read = torch.empty(1, 128, 40, 40)
+    """Deep layers of pictures that aren't tiny, whatever a pool has made of them; not in 16 bit."""
+    read = torch.empty(1, 128, 20, 20)
 
-    assert tiled.pays(layer, read, 256)
-    assert tiled.pays(layer, read.double(), 256)
-    assert not tiled.pays(layer, read, 64)
-    assert not tiled.pays(layer, read[:, :64], 256)
-    assert not tiled.pays(layer, read[:, :, :36, :36], 256)
-    assert not tiled.pays(layer, read.bfloat16(), 256)
-    assert not tiled.pays(layer.model_copy(update={"stride": (2, 2)}), read, 256)
-    assert not tiled.pays(layer.model_copy(update={"groups": 2}), read, 256)
+    assert tiled.pays(read, 256, (40, 40))
+    assert tiled.pays(read.double(), 256, (40, 40))
+    assert not tiled.pays(read, 64, (40, 40))
+    assert not tiled.pays(read[:, :64], 256, (40, 40))
+    assert not tiled.pays(read, 256, (36, 36))
+    assert not tiled.pays(read.bfloat16(), 256, (40, 40))
 
 
 def test_a_wide_layer_of_a_network_takes_it() -> None:
@@ -127,5 +130,5 @@ def test_a_wide_layer_of_a_network_takes_it() -> None:
     out, _ = forms.forward(chain, features)
     back = forms.backward(chain, out.clone(), None, features.shape)
 
-    assert torch.equal(out, tiled.convolve(features, weight, torch.zeros(128)))
-    assert torch.equal(back, tiled.pull_back(out, weight))
+    assert torch.equal(out, whole(tiled.forth(weight, torch.zeros(128)), features))
+    assert torch.equal(back, whole(tiled.back(weight), out))

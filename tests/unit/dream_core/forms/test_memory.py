@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux'
         ("relu3_1", 401, 603, "max", "autograd", "exact", "whole", 0, ""),
         ("relu1_1,relu3_1", 601, 799, "avg", "autograd", "exact", "tiles", 256, ""),
         ("relu1_1,relu4_1", 500, 700, "max", "direct", "exact", "bands", 64, "pool2"),
+        ("relu3_1", 801, 1203, "avg", "direct", "exact", "whole", 0, ""),
         pytest.param(
             ("relu5_1", 384, 512, "max", "winograd", "exact", "whole", 0, ""), marks=KERNEL
         ),
