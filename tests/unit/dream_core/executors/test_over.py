@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dream_core.executors import Way, rooms
+from dream_core.executors import Way, rooms, strips
 from dream_core.executors.building import ways_here
 from dream_core.executors.rooms import Rooms, lent
 from dream_core.model import IMAGENET, PICTURE, Layer, Model, Origin
@@ -94,6 +94,7 @@ def test_over_what_is_read_the_bits_are_those_of_rooms_of_their_own(
     network = load_network(model, random_weights(model, 1), pooling="max").run_by(way)
     over = Overs(monkeypatch)
     monkeypatch.setattr(rooms, "SMALLEST", 1)
+    monkeypatch.setattr(strips, "STRIP", 1)
     expected, far = seen(network, asked)
     assert over.count == 0
 
