@@ -74,6 +74,9 @@ def _turn(asked: argparse.Namespace, name: str, iterations: int) -> Callable[[],
     network = load_network(model, weights, pooling="max", device=device)
     dream = Dream(source, spec, network=network, probe=Probe())
     say(f"  {name} is {dream.plan.way}, {dream.plan.form}")
+    if device.type == "cuda":  # what the probe took is no part of the dream's peak
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
 
     def turn() -> object:
         for _ in range(iterations):

@@ -120,6 +120,7 @@ class SmallDreams:
         dream = Dream(source, spec, network=self._network, plan=plan)
         dream.load_state_dict(dream.state_dict())  # or its first step wouldn't look
         dream.step()  # lays out what the next one finds
+        dream.picture()  # a GPU still has it to do, and the host a place to make for pictures
         pictures: list[torch.Tensor] = []
 
         def iterate() -> None:

@@ -1,7 +1,5 @@
 """Where a worker computes: its device, and its share of the CPU's cores."""
 
-import os
-
 import torch
 
 from dream_core.errors import DeviceMissing
@@ -19,8 +17,6 @@ def take_device(settings: Settings) -> torch.device:
         BadSetting: it isn't here; lists those that are.
         DriverUnfit, GpuUnfit: it is, but torch can't compute on it.
     """
-    # cuBLAS gives the same bits twice only with workspaces of its own, asked for before it starts.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         device = resolve_device(settings.device)
     except DeviceMissing as error:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dream_core.catalogue import Catalogue
 from dream_core.errors import DreamError, Interrupted, Stale
-from dream_core.executors.memory import ran_out
+from dream_core.executors.memory import gpu_lost, ran_out
 from dream_core.picture.write import encode_png
 from dream_core.spec import DreamSpec
 from jobs.claim import Claim
@@ -95,9 +95,10 @@ class Dreamer:
     ) -> None:
         """Dream what `prepare` builds on `device`, until `stopping` is set.
 
-        `leave` asks for a new process once this one ran out of memory: what it still holds, and
-        in how many pieces, nobody knows. `held_up` is told when a full disk stops the dream, and
-        when it goes on. `foresee` is called after each step: it looks at what comes next.
+        `leave` asks for a new process once this one ran out of memory (what it still holds, and
+        in how many pieces, nobody knows) or has lost its GPU. `held_up` is told when a full
+        disk stops the dream, and when it goes on. `foresee` is called after each step: it looks at
+        what comes next.
         """
         self._prepare = prepare
         self._device = device
@@ -127,6 +128,8 @@ class Dreamer:
             else:
                 log.exception("dream failed by a fault of ours")
                 _fail(claim, internal(claim.job.id))
+                if gpu_lost(error):
+                    self._leave()
 
     def _run_smaller(self, claim: Claim) -> None:
         """Give the job back to be seen in smaller parts; where there are none, it has failed."""

@@ -59,12 +59,16 @@ def choose(asked: str, count: int) -> list[int]:
 
 
 def child_environment(settings: Settings, gpu: int, gpus: int) -> dict[str, str]:
-    """Return what makes a worker one of `gpus`, which sees its own GPU alone."""
+    """Return what makes a worker one of `gpus`, which sees its own GPU alone.
+
+    GPUs are counted among those that this process may see, which may be some of the host's.
+    """
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
     ours = {"workers": gpus, "worker_slot": gpu, "device": "cuda", "parent_pid": os.getpid()}
     return {
         **environment(settings.model_copy(update=ours)),
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "CUDA_VISIBLE_DEVICES": str(gpu),
+        "CUDA_VISIBLE_DEVICES": seen.split(",")[gpu].strip() if seen else str(gpu),
     }
 
 

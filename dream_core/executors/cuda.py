@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from dream_core.executors.memory import ran_out
+
 log = logging.getLogger(__name__)
 
 WARM_UPS = 2  # what libraries make when they are first called can't be made in a capture
@@ -42,6 +44,8 @@ class CudaStream:
                 ):
                     iterate()
             except RuntimeError as error:
+                if ran_out(error):
+                    raise
                 reason = error.__context__ or error
                 log.warning(
                     "no graph can be captured on %s, so it runs operation by operation: %s",
@@ -75,16 +79,26 @@ class CudaStream:
 
 @contextmanager
 def multiplying_in_full() -> Iterator[None]:
-    """Multiply float32 as float32 inside, by algorithms that are deterministic and not timed."""
-    matmul = torch.backends.cuda.matmul
-    before, matmul.allow_tf32 = matmul.allow_tf32, False
+    """Multiply float32 as float32 inside, by algorithms that are deterministic and not timed.
+
+    By torch's newer switches alone (2.9): who mixes them with `allow_tf32` is refused.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    inside = (
+        (matmul, "fp32_precision", "ieee"),
+        (cudnn.conv, "fp32_precision", "ieee"),  # type: ignore[attr-defined]
+        (cudnn, "enabled", True),
+        (cudnn, "benchmark", False),
+        (cudnn, "deterministic", True),
+    )
+    before = [getattr(where, what) for where, what, _ in inside]
     try:
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        ):
-            yield
+        for where, what, value in inside:
+            setattr(where, what, value)
+        yield
     finally:
-        matmul.allow_tf32 = before
+        for (where, what, _), value in zip(inside, before, strict=True):
+            setattr(where, what, value)
 
 
 def kernels(device: torch.device) -> str:

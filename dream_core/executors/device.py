@@ -1,5 +1,7 @@
 """From the name of a device to the device."""
 
+import os
+
 import torch
 
 from dream_core.errors import DeviceMissing
@@ -23,6 +25,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
     wanted = {"auto": names[0], "cuda": "cuda:0"}.get(name, name)
     if wanted not in names:
         raise DeviceMissing(name, names)
+    if wanted.startswith("cuda"):
+        # cuBLAS gives the same bits twice only with workspaces asked for before it starts.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return torch.device(wanted)
 
 

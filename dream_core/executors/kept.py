@@ -97,9 +97,9 @@ def _window(pool: Layer) -> tuple[list[int], list[int], list[int], list[int], bo
 @contextmanager
 def _multiplying(*, tf32: bool) -> Iterator[None]:
     """Let cuDNN multiply float32 as TF32 inside, if it may; a CPU takes no notice."""
-    cudnn = torch.backends.cudnn
-    before, cudnn.allow_tf32 = cudnn.allow_tf32, tf32
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before, convolutions.fp32_precision = convolutions.fp32_precision, "tf32" if tf32 else "ieee"
     try:
         yield
     finally:
-        cudnn.allow_tf32 = before
+        convolutions.fp32_precision = before

@@ -12,8 +12,12 @@ from dream_core.forms.form import WHOLE
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
 
-# What PyTorch's CPU allocator says in a plain RuntimeError when malloc returns nothing.
-_SAID_ON_CPU = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
+# What torch says in a plain RuntimeError: its allocator where malloc returns nothing; Apple's GPUs;
+# CUDA where something else than a tensor finds no place; cuBLAS and cuDNN.
+_SAID = (
+    *("not enough memory", "can't allocate memory", "Cannot allocate memory"),
+    *("out of memory", "Invalid buffer size", "STATUS_ALLOC_FAILED"),
+)
 # glibc's number of the size from which a block is a mapping of its own, and what it grows to
 # where nobody sets it.
 _M_MMAP_THRESHOLD, _LOWEST, _GROWN = -3, 2**20, 2**25
@@ -32,7 +36,15 @@ def ran_out(error: BaseException) -> bool:
     """Whether an error of Python or torch means that memory ran out, on any device."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID_ON_CPU)
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
+
+
+def gpu_lost(error: BaseException) -> bool:
+    """Whether an error means that this process can compute on its GPU no more.
+
+    A kernel that read where it must not, or a GPU that fell off: every call after it fails too.
+    """
+    return type(error).__name__ == "AcceleratorError"  # of a torch that has it: 2.8
 
 
 def free_bytes(device: str) -> int | None:
@@ -70,6 +82,11 @@ def fitting(
     Raises:
         MemoryExceeded: none does.
     """
+    if device.startswith("cuda"):
+        import torch
+
+        # What torch keeps of the last dream, and of its graph, would count as taken.
+        torch.cuda.empty_cache()
     free = free_bytes(device)
     if free is None:
         return WHOLE

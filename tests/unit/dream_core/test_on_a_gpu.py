@@ -79,7 +79,10 @@ class Watch(TorchDispatchMode):
             found = func(*args, **kwargs)
         tensors = _tensors((args, kwargs, found))
         self.ran[str(func)] += 1
-        if torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32:
+        if "tf32" in (
+            torch.backends.cudnn.conv.fp32_precision,
+            torch.backends.cuda.matmul.fp32_precision,
+        ):
             self.by_tf32.add(str(func))
         self.dtypes |= {one.dtype for one in tensors}
         # A number may stand for itself; a tensor that lies elsewhere has to be brought.

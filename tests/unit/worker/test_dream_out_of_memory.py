@@ -59,3 +59,14 @@ def test_after_the_smallest_parts_it_fails_with_the_size_that_may_fit() -> None:
         r"to pool\d; the largest image_size that may fit is \d+",
         found.detail,
     )
+
+
+def test_after_a_fault_of_its_gpu_a_process_takes_no_other_job() -> None:
+    """Every call that follows would fail as well; a fault of ours alone is no reason to leave."""
+    lost = type("AcceleratorError", (RuntimeError,), {})("CUDA error: unspecified launch failure")
+
+    told = dream(claim(iterations=3), Engine(3, lost))
+    ours = dream(claim(iterations=3), Engine(3, RuntimeError("shapes don't match")))
+
+    assert [what[0] for what in told[-2:]] == ["fail", "leave"]
+    assert ours[-1][0] == "fail"

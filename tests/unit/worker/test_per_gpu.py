@@ -74,8 +74,11 @@ def test_gpus_are_all_or_numbers(gpus: str) -> None:
         load(gpus=gpus)
 
 
-def test_a_worker_sees_its_own_gpu_and_has_its_share_of_the_cores() -> None:
+def test_a_worker_sees_its_own_gpu_and_has_its_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Numbered as nvidia-smi does; its slot tells it from the others on this host."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     env = child_environment(Settings(), gpu=2, gpus=3)
 
     assert (env["CUDA_DEVICE_ORDER"], env["CUDA_VISIBLE_DEVICES"]) == ("PCI_BUS_ID", "2")
@@ -85,6 +88,16 @@ def test_a_worker_sees_its_own_gpu_and_has_its_share_of_the_cores() -> None:
         "3",
     )
     assert env["DREAM_PARENT_PID"] == str(os.getpid())
+
+
+@pytest.mark.parametrize(("seen", "own"), [("5,6,7", "7"), ("GPU-8a, GPU-1c, GPU-5e", "GPU-5e")])
+def test_of_a_host_that_gives_us_some_gpus_no_others_are_taken(
+    seen: str, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a cluster's scheduler sets it, by numbers or names; ours count among those."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+
+    assert child_environment(Settings(), gpu=2, gpus=3)["CUDA_VISIBLE_DEVICES"] == own
 
 
 def test_told_to_stop_all_stop() -> None:

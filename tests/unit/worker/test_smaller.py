@@ -14,7 +14,7 @@ from worker.smaller import form_of, smaller
 
 VGG = BUILT_IN["vgg19"]
 SPEC = DreamSpec(layers={"relu5_1": 1000.0})
-SIZE = (600, 800)
+SIZE = (1200, 1600)
 
 
 def run(plan: dict[str, str | int]) -> Run:

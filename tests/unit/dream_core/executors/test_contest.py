@@ -167,6 +167,30 @@ def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(took > 0 for took in found.seconds.values())
 
 
+def test_what_a_gpu_makes_once_is_no_part_of_the_time_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Contexts, plans and graphs take seconds; else only the first way would ever be looked at."""
+    gpu, now = torch.device("cuda"), [0.0]
+
+    class Slow:
+        def looks(self, ways: Sequence[Way]) -> dict[Way, Look]:
+            now[0] += 100
+            return dict.fromkeys(ways, self.look)
+
+        def look(self) -> None:
+            now[0] += 0.01
+
+    monkeypatch.setattr(Seen, "on", lambda *_: Slow())
+    monkeypatch.setattr(
+        Stopwatch, "on", lambda _, s: Stopwatch(s, wall=lambda: now[0], own=lambda: now[0])
+    )
+
+    found = measure(gpu, WAYS)
+
+    assert list(found.seconds) == list(WAYS)
+
+
 @pytest.mark.skipif("winograd" not in {way.executor for way in HERE}, reason="no native kernel")
 def test_a_way_is_measured_in_rooms_that_are_there_already(
     monkeypatch: pytest.MonkeyPatch,

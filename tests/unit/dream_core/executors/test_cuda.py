@@ -92,6 +92,20 @@ def test_what_can_not_be_captured_runs_by_itself_and_says_why(
     assert "operation not permitted when stream is capturing" in record.message
 
 
+def test_running_out_of_memory_in_a_capture_is_no_reason_to_crawl(graphs: list[Graph]) -> None:
+    """A smaller form has a graph again."""
+    runs: list[int] = []
+
+    def iterate() -> None:
+        runs.append(1)
+        if len(runs) == WARM_UPS + 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        CudaStream(GPU).capture(iterate)
+    assert graphs == []
+
+
 def test_what_fails_outside_a_capture_is_no_reason_to_go_on(graphs: list[Graph]) -> None:
     """Out of memory in the first iteration: a smaller form has to be taken."""
 
@@ -106,14 +120,20 @@ def test_what_fails_outside_a_capture_is_no_reason_to_go_on(graphs: list[Graph])
 def test_float32_is_multiplied_in_full_inside_and_as_before_outside() -> None:
     """By switches of the whole process, which others may have set otherwise."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
-    matmul.allow_tf32 = True
-    try:
-        with multiplying_in_full():
-            inside = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
-        assert matmul.allow_tf32
-    finally:
-        matmul.allow_tf32 = before[0]
 
-    assert inside == (False, False, True, False)
-    assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == before[1:]
+    def switches() -> tuple[object, ...]:
+        by = matmul.fp32_precision, cudnn.conv.fp32_precision
+        return *by, cudnn.deterministic, cudnn.benchmark
+
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32"
+    try:
+        outside = switches()
+        with multiplying_in_full():
+            inside = switches()
+        after = switches()
+    finally:
+        matmul.fp32_precision = before
+
+    assert inside == ("ieee", "ieee", True, False)
+    assert after == outside != inside

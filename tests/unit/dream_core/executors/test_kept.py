@@ -102,11 +102,12 @@ def test_in_16_bit_it_is_near() -> None:
 def test_what_others_multiply_by_is_left_as_it_was() -> None:
     """TF32 is a switch of the whole process, and Gram matrices are to be multiplied in full."""
     _, kept = networks(THIN, "max", torch.float32, torch.float32)
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    convolutions = torch.backends.cudnn.conv
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
     try:
         pulled(kept, random_picture(1, 20, 20), ["relu2_1"])
 
-        assert not torch.backends.cudnn.allow_tf32
+        assert convolutions.fp32_precision == "ieee"
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        convolutions.fp32_precision = before

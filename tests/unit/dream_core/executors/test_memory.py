@@ -23,6 +23,21 @@ def test_torch_running_out_is_recognized_by_what_it_really_says() -> None:
     assert ran_out(caught.value)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "MPS backend out of memory (MPS allocated: 17.89 GiB, max allowed: 18.13 GiB)",
+        "Invalid buffer size: 24.00 GiB",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_so_is_what_runs_out_on_a_gpu(said: str) -> None:
+    """None of these is torch's own class for it."""
+    assert ran_out(RuntimeError(said))
+
+
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
     """A wrong shape is a fault of ours, and no smaller picture helps."""
     with pytest.raises(RuntimeError) as caught:
