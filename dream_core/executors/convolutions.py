@@ -97,11 +97,14 @@ class TorchConvolutions:
             names = (f"{layer.name}.weight", f"{layer.name}.bias")
             return tiled.forth(*map(self._tensor, names))
 
-        def rows(read: Tensor, strip: strips.Strip, _out: Tensor | None) -> Tensor:
-            top, bottom = strip
-            first = max(top - 1, 0)
-            made = self._convolve(layer, read[:, :, first : bottom + 1])
-            return made[:, :, top - first : bottom - first]
+        def rows(read: Tensor, strip: strips.Strip, out: Tensor | None) -> Tensor:
+            (top, bottom), first = strip, max(strip[0] - 1, 0)
+            seen = read[:, :, first : bottom + 1]
+            alone = (
+                seen.shape[2] == bottom - top
+            )  # no neighbours are there, whose rows would be lost
+            made = self._convolve(layer, seen, out if alone else None, scratch=True)
+            return made if made is out else made[:, :, top - first : bottom - first]
 
         return rows
 
@@ -110,26 +113,43 @@ class TorchConvolutions:
         if tiled.pays(gradient, seen[1], (seen[2], seen[3])):
             return tiled.back(self._tensor(f"{layer.name}.weight"))
 
-        def rows(read: Tensor, strip: strips.Strip, _out: Tensor | None) -> Tensor:
-            top, bottom = strip
-            first = max(top - 1, 0)
+        def rows(read: Tensor, strip: strips.Strip, out: Tensor | None) -> Tensor:
+            (top, bottom), first = strip, max(strip[0] - 1, 0)
             given = read[:, :, first : bottom + 1]
-            made = self._pull_back(layer, given, torch.Size((*seen[:2], *given.shape[2:])))
-            return made[:, :, top - first : bottom - first]
+            size = torch.Size((*seen[:2], *given.shape[2:]))
+            alone = given.shape[2] == bottom - top
+            made = self._pull_back(layer, given, size, out if alone else None, scratch=True)
+            return made if made is out else made[:, :, top - first : bottom - first]
 
         return rows
 
-    def _convolve(self, layer: Layer, features: Tensor) -> Tensor:
+    def _convolve(
+        self, layer: Layer, features: Tensor, out: Tensor | None = None, *, scratch: bool = False
+    ) -> Tensor:
+        """Convolve, to `out` where that is given and gains something."""
         bias = self._tensor(f"{layer.name}.bias")
         if packs(layer, features):
-            return self._pack(layer, features.shape, turned=False).convolve(features, bias)
+            packed = self._pack(layer, features.shape, turned=False)
+            room = packed.room(features, scratch=scratch) if out is None else out
+            return packed.convolve(features, bias, room)
         weight = self._tensor(f"{layer.name}.weight")
         where = (layer.stride, layer.padding, layer.dilation, layer.groups)
         return functional.conv2d(features, weight, bias, *where)
 
-    def _pull_back(self, layer: Layer, gradient: Tensor, seen: torch.Size) -> Tensor:
+    def _pull_back(
+        self,
+        layer: Layer,
+        gradient: Tensor,
+        seen: torch.Size,
+        out: Tensor | None = None,
+        *,
+        scratch: bool = False,
+    ) -> Tensor:
+        """Go back through a convolution, to `out` as `_convolve` does."""
         if packs(layer, gradient) and turns(layer):
-            return self._pack(layer, gradient.shape, turned=True).convolve(gradient, None)
+            packed = self._pack(layer, gradient.shape, turned=True)
+            room = packed.room(gradient, scratch=scratch) if out is None else out
+            return packed.convolve(gradient, None, room)
         found: Tensor
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient,

@@ -45,23 +45,30 @@ class Packed(NamedTuple):
         channels, _, *kernel = weight.shape
         return cls(packed, channels, (kernel[0], kernel[1]), padding, stride, dilation)
 
-    def convolve(self, features: Tensor, bias: Tensor | None) -> Tensor:
-        """Return the convolution of features, (1, C, H, W) channels-last."""
+    def convolve(self, features: Tensor, bias: Tensor | None, room: Tensor | None = None) -> Tensor:
+        """Return the convolution of features, (1, C, H, W) channels-last; in a room if one is given.
+
+        By itself it writes in fresh pages. But it adds to what is there already.
+        """
         run = torch.ops.mkldnn
         where = (self.padding, self.stride, self.dilation)
-        height, width = self._size_after(*features.shape[2:])
         found: Tensor
-        if not rooms.saves_pages(self.channels * height * width * features.dtype.itemsize):
+        if room is None:
             found = run._convolution_pointwise(
                 features, self.weight, bias, *where, 1, "none", [], ""
             )
             return found
-        # It writes only what it makes itself, in fresh pages; but it adds to what is there already.
-        room = rooms.features(features.dtype, self.channels, height, width).zero_()
         found = run._convolution_pointwise_.binary(
-            room, features, self.weight, bias, *where, 1, "add", None, None, [], None
+            room.zero_(), features, self.weight, bias, *where, 1, "add", None, None, [], None
         )
         return found
+
+    def room(self, features: Tensor, *, scratch: bool = False) -> Tensor | None:
+        """Return room for what comes of features, as `Rooms.features` does; None for little."""
+        height, width = self._size_after(*features.shape[2:])
+        if not rooms.saves_pages(self.channels * height * width * features.dtype.itemsize):
+            return None
+        return rooms.features(features.dtype, self.channels, height, width, scratch=scratch)
 
     def _size_after(self, *read: int) -> Pair:
         """Return (height, width) of what comes of features of that size."""

@@ -67,7 +67,7 @@ def test_a_large_convolution_has_the_same_bits_in_a_room_whatever_was_there(
     del left
 
     with lent(house):
-        found = packed.convolve(features, bias)
+        found = packed.convolve(features, bias, packed.room(features))
 
     assert found.data_ptr() == lies
     assert torch.equal(found, expected)
