@@ -46,7 +46,7 @@ class Packed(NamedTuple):
         return cls(packed, channels, (kernel[0], kernel[1]), padding, stride, dilation)
 
     def convolve(self, features: Tensor, bias: Tensor | None, room: Tensor | None = None) -> Tensor:
-        """Return the convolution of features, (1, C, H, W) channels-last; in a room if one is given.
+        """Return the convolution of features, (1, C, H, W) channels-last, in a room that is given.
 
         By itself it writes in fresh pages. But it adds to what is there already.
         """
