@@ -148,7 +148,8 @@ class LeanRun:
     def _strip(self, layer: Layer, each: int) -> int:
         """Return what torch takes for a strip of rows, and for filters turned to points of tiles.
 
-        A strip is half of it in what a pool has left, half of it before that.
+        Of a strip there are up to three: what a convolution reads behind a pool, what it makes, and
+        that as torch works on it.
         """
         (read,) = layer.inputs
         inputs = layer.channels * self._values[read] // self._values[layer.name]
