@@ -61,13 +61,11 @@ STAGES_ON_GPU = (Stage(64), Stage(512))
 def measure(device: torch.device, ways: Sequence[Way]) -> Paces:
     """Time looks forth and back in each way; what else the machine does meets all ways alike."""
     if device.type == "cpu":
-        stopwatch = Stopwatch.on(device.type, LONGEST_S)
-        return contest(
-            ways,
-            STAGES_ON_CPU,
-            lambda stage, racing: Seen.on(device, stage).looks(racing),
-            stopwatch,
-        )
+
+        def enter(stage: Stage, racing: Sequence[Way]) -> Mapping[Way, Look]:
+            return Seen.on(device, stage).looks(racing)
+
+        return contest(ways, STAGES_ON_CPU, enter, Stopwatch.on(device.type, LONGEST_S))
     with multiplying_in_full() if device.type == "cuda" else nullcontext():
         # What is made once on a GPU, graphs and what libraries need, may take longer than all
         # looks: the clock runs behind it.

@@ -96,32 +96,20 @@ class TorchConvolutions:
         if tiled.pays(features, layer.channels, (features.shape[2], features.shape[3])):
             names = (f"{layer.name}.weight", f"{layer.name}.bias")
             return tiled.forth(*map(self._tensor, names))
-
-        def rows(read: Tensor, strip: strips.Strip, out: Tensor | None) -> Tensor:
-            (top, bottom), first = strip, max(strip[0] - 1, 0)
-            seen = read[:, :, first : bottom + 1]
-            alone = (
-                seen.shape[2] == bottom - top
-            )  # no neighbours are there, whose rows would be lost
-            made = self._convolve(layer, seen, out if alone else None, scratch=True)
-            return made if made is out else made[:, :, top - first : bottom - first]
-
-        return rows
+        return strips.with_neighbours(
+            lambda rows, out: self._convolve(layer, rows, out, scratch=True)
+        )
 
     def _rows_back(self, layer: Layer, gradient: Tensor, seen: torch.Size) -> strips.Rows:
         """Return the way back through it."""
         if tiled.pays(gradient, seen[1], (seen[2], seen[3])):
             return tiled.back(self._tensor(f"{layer.name}.weight"))
 
-        def rows(read: Tensor, strip: strips.Strip, out: Tensor | None) -> Tensor:
-            (top, bottom), first = strip, max(strip[0] - 1, 0)
-            given = read[:, :, first : bottom + 1]
-            size = torch.Size((*seen[:2], *given.shape[2:]))
-            alone = given.shape[2] == bottom - top
-            made = self._pull_back(layer, given, size, out if alone else None, scratch=True)
-            return made if made is out else made[:, :, top - first : bottom - first]
+        def pull_back(rows: Tensor, out: Tensor | None) -> Tensor:
+            size = torch.Size((*seen[:2], *rows.shape[2:]))
+            return self._pull_back(layer, rows, size, out, scratch=True)
 
-        return rows
+        return strips.with_neighbours(pull_back)
 
     def _convolve(
         self, layer: Layer, features: Tensor, out: Tensor | None = None, *, scratch: bool = False

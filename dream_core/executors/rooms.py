@@ -149,18 +149,10 @@ def _addresses(size: int) -> mmap.mmap:
 _current: ContextVar[Rooms | None] = ContextVar("rooms", default=None)
 
 
-def features(
-    dtype: torch.dtype,
-    channels: int,
-    height: int,
-    width: int,
-    *,
-    spare: bool = False,
-    scratch: bool = False,
-) -> Tensor:
+def features(dtype: torch.dtype, *size: int, spare: bool = False, scratch: bool = False) -> Tensor:
     """Return room as `Rooms.features` does, in those that are lent out here if any are."""
     here = _current.get() or Rooms(reserved=0)
-    return here.features(dtype, channels, height, width, spare=spare, scratch=scratch)
+    return here.features(dtype, *size, spare=spare, scratch=scratch)
 
 
 def over(tensor: Tensor) -> Tensor | None:

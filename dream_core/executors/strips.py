@@ -5,6 +5,7 @@ handed on; in strips neither ever lies in memory as a whole. Torch writes a stri
 and it is copied from there, so a chain may also write over what it reads: see `forms.over`.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Protocol
 
@@ -29,6 +30,23 @@ class Rows(Protocol):
 
         They may be written to `out`, if it is given, which is what comes back then.
         """
+
+
+def with_neighbours(run: Callable[[Tensor, Tensor | None], Tensor]) -> Rows:
+    """Return rows of a convolution that pads by itself: neighbours are convolved too, and go.
+
+    Args:
+        run: the convolution of (1, C, h, W), zeros around it; may write to room that it is given.
+    """
+
+    def rows(read: Tensor, strip: Strip, out: Tensor | None) -> Tensor:
+        (top, bottom), first = strip, max(strip[0] - 1, 0)
+        seen = read[:, :, first : bottom + 1]
+        alone = seen.shape[2] == bottom - top
+        made = run(seen, out if alone else None)
+        return made if made is out else made[:, :, top - first : bottom - first]
+
+    return rows
 
 
 def forward(chain: Chain, rows: Rows, features: Tensor, out: Tensor) -> Tensor | None:

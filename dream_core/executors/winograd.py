@@ -59,7 +59,7 @@ class WinogradConvolutions:
                 bias,
                 rectify=chain.rectified,
                 alive=alive,
-                out=self._room(shape, spare=chain.spare_forth),
+                out=rooms.result(self.gives, shape, spare=chain.spare_forth),
                 threads=threads,
             )
             return out, alive
@@ -72,7 +72,9 @@ class WinogradConvolutions:
             pool=_kind(pool),
             rounds_up=bool(pool and pool.rounds_up),
             alive=alive,
-            out=self._room(shape, features if chain.over else None, spare=chain.spare_forth),
+            out=rooms.result(
+                self.gives, shape, features if chain.over else None, spare=chain.spare_forth
+            ),
             threads=threads,
             operands=self._operands,
         )
@@ -95,13 +97,10 @@ class WinogradConvolutions:
             size=(seen[2], seen[3]),
             pool=_kind(pool),
             rounds_up=bool(pool and pool.rounds_up),
-            out=self._room(seen, gradient, spare=chain.spare_back),
+            out=rooms.result(self.gives, seen, gradient, spare=chain.spare_back),
             threads=threads,
             operands=self._operands,
         )
-
-    def _room(self, shape: torch.Size, read: Tensor | None = None, *, spare: bool) -> Tensor:
-        return rooms.result(self.gives, shape, read, spare=spare)
 
     def _eats_a_picture(self, chain: Chain, seen: torch.Size) -> bool:
         """Whether the form for planes is the one to take: it's float32, and AMX is faster."""
