@@ -2,12 +2,13 @@
 //
 // Small layers: all filters are transformed first, then each thread takes chunks of tiles. Large
 // ones: all tiles in hand are transformed first, then each thread takes panels of output channels,
-// whose filters it transforms in its own cache.
+// whose filters it transforms in its own cache. Chunks get smaller towards the end, and panels that
+// are fewer than threads are parted, so that nobody waits long: with two threads as with thirty.
 
 struct Cut {
   int64_t depth, panels, tiles, panel_floats;
   bool by_tiles;
-  int64_t chunk, group;           // tiles at a time, panels at a time
+  int64_t chunk, group;           // the most tiles at a time, panels at a time
   int64_t plane, sums_plane;      // floats of one of the POINTS
   int64_t shared_floats, own_floats;
 };
@@ -16,6 +17,13 @@ struct Cut {
 // few tiles, and those that all threads can share; in tiles and columns, what fits beside them.
 constexpr int64_t OWN_FILTERS = 400'000, SHARED_FILTERS = 3'000'000;
 constexpr int64_t FEW_TILES = 24, MORE_TILES = 96, MOST_TILES = 384, GROUP_COLUMNS = 256;
+constexpr int64_t LEAST_TILES = 12;  // for which it still pays to go through all filters
+
+// The tiles that the next chunk has, of those that are left: a part of what a thread may expect.
+static int64_t share_of(const Call& call, int64_t left, int64_t most) {
+  const int64_t share = round_up((left + 2 * call.threads - 1) / (2 * call.threads), ROWS);
+  return std::min(most, std::max(LEAST_TILES, share));
+}
 
 static Cut cut_of(const Call& call) {
   Cut cut;
@@ -26,7 +34,8 @@ static Cut cut_of(const Call& call) {
   const int64_t all = cut.panels * cut.panel_floats;
   cut.by_tiles = all <= SHARED_FILTERS;
   const int64_t most = all <= OWN_FILTERS ? FEW_TILES : cut.by_tiles ? MORE_TILES : MOST_TILES;
-  cut.chunk = std::min(most, round_up(cut.tiles, ROWS));
+  cut.chunk = cut.by_tiles ? share_of(call, cut.tiles, most)
+                           : std::min(most, round_up(cut.tiles, ROWS));
   cut.group = cut.by_tiles ? std::min<int64_t>(cut.panels, GROUP_COLUMNS / COLUMNS) : 1;
   cut.plane = cut.chunk * stride_of(cut.depth) + 16;
   cut.sums_plane = cut.chunk * cut.group * COLUMNS + 16;
@@ -71,12 +80,15 @@ static void take_chunks(Job& job, int64_t slot) {
   const Cut cut = cut_of(call);
   float* tiles = job.own + slot * job.own_floats;
   float* sums = tiles + POINTS * cut.plane;
-  for (int64_t first; (first = job.next++ * cut.chunk) < cut.tiles;) {
-    const int64_t count = std::min(cut.chunk, cut.tiles - first);
+  for (int64_t first = job.next; first < cut.tiles;) {
+    const int64_t left = cut.tiles - first;
+    const int64_t count = std::min(left, share_of(call, left, cut.chunk));
+    if (!job.next.compare_exchange_weak(first, first + count)) continue;
     transform_input(call, first, count, tiles, cut.plane);
     for (int64_t panel = 0; panel < cut.panels; panel += cut.group)
       multiply_and_finish<SMALL_CACHE>(call, cut, first, count, tiles, panel,
                                        job.shared + panel * cut.panel_floats, sums);
+    first = job.next;
   }
 }
 
@@ -92,9 +104,18 @@ static void take_panels(Job& job, int64_t slot) {
   const Cut cut = cut_of(call);
   float* filters = job.own + slot * job.own_floats;
   float* sums = filters + cut.panel_floats;
-  for (int64_t panel; (panel = job.next++) < cut.panels;) {
+  // What doesn't go round is parted by tiles among the threads.
+  const int64_t rest = cut.panels % call.threads, whole = cut.panels - rest;
+  const int64_t parts = rest ? call.threads / rest : 1;
+  const int64_t part = round_up((job.count + parts - 1) / parts, ROWS);
+  for (int64_t next; (next = job.next++) < whole + rest * parts;) {
+    const int64_t panel = next < whole ? next : whole + (next - whole) / parts;
+    const int64_t skipped = next < whole ? 0 : (next - whole) % parts * part;
+    const int64_t count = std::min(next < whole ? job.count : part, job.count - skipped);
+    if (count <= 0) continue;
     transform_filters(call, panel * COLUMNS, filters);
-    multiply_and_finish<true>(call, cut, job.first, job.count, job.shared, panel, filters, sums);
+    multiply_and_finish<true>(call, cut, job.first + skipped, count,
+                              job.shared + skipped * stride_of(cut.depth), panel, filters, sums);
   }
 }
 

@@ -276,22 +276,29 @@ def test_the_first_layer_agrees_with_torch_both_ways(
     assert error(pulled, functional.conv_transpose2d(arrives, weight.double(), padding=1)) < 1e-6
 
 
+@pytest.mark.parametrize("shape", [(64, 96, 45, 70), (256, 512, 17, 29)], ids=str)
 def test_bits_of_the_result_depend_neither_on_threads_nor_on_the_run(
-    operands: native.Operands, path: str
+    operands: native.Operands, path: str, shape: tuple[int, int, int, int]
 ) -> None:
-    """A dream that is resumed with other threads goes on as if nothing had been."""
-    features, weight = uniform(1, 1, 64, 45, 70), uniform(2, 96, 64, 3, 3).contiguous()
-    how = {"operands": operands, "path": path}
-    first = native.convolve(features, weight, None, threads=1, **how)
+    """A dream that is resumed with other threads goes on as if nothing had been.
 
-    for threads in (1, 2, 3, 5):
-        again = native.convolve(features, weight, None, threads=threads, **how)
-        assert torch.equal(again, first)
-    back = [
-        native.pull_back(first, weight, alive=None, size=(45, 70), threads=threads, **how)
-        for threads in (1, 4)
-    ]
-    assert torch.equal(*back)
+    By tiles and by panels; threads that don't divide either, and more than there are panels.
+    """
+    channels, outputs, *size = shape
+    features = uniform(1, 1, channels, *size)
+    weight = uniform(2, outputs, channels, 3, 3).contiguous()
+    how = {"operands": operands, "path": path}
+    first, *others = (
+        native.convolve(features, weight, None, threads=threads, **how)
+        for threads in (1, 1, 2, 3, 5, 7, 40)
+    )
+    assert all(torch.equal(other, first) for other in others)
+
+    first, *others = (
+        native.pull_back(first, weight, alive=None, size=tuple(size), threads=threads, **how)
+        for threads in (1, 4, 11)
+    )
+    assert all(torch.equal(other, first) for other in others)
 
 
 def test_threads_of_its_own_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
