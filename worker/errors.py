@@ -29,6 +29,21 @@ class OutOfMemory(HostFault):
         )
 
 
+class NoMemoryToMeasure(HostFault):
+    """Not even the probe's small pictures find memory on the device."""
+
+    code = "no-memory-to-measure"
+    title = "No memory to measure by"
+
+    def __init__(self, device: str, free: int | None) -> None:
+        """Name what is left there."""
+        left = "too little" if free is None else f"{free / 1e9:.2f} GB"
+        super().__init__(
+            f"{device} has {left} of memory left, not enough to measure how fast it dreams; end "
+            "what else runs there and start again, or dream on another device (DREAM_DEVICE)"
+        )
+
+
 class DriverUnfit(BadSetup):
     """CUDA doesn't start under this host's driver."""
 

@@ -73,8 +73,8 @@ def _wire(
     device = take_device(settings)
     heartbeat.tell(device=str(device), versions=versions(), memory_bytes=free_bytes(str(device)))
     probe = Probe(settings.probe_file, executor=settings.executor, precision=settings.precision)
-    log.info("a dream of precision auto is %s here", probe.way(device))
     heartbeat.tell(rates=rates(probe, device))
+    log.info("a dream of precision auto is %s here", probe.way(device))
     networks = Networks(device, heartbeat.pulling)
     _preload(networks, settings.preload, heartbeat)
 

@@ -17,6 +17,7 @@ from dream_core.forms.storage import FULL, HALF, Storage
 
 # It has float32's range, so nothing has to be scaled; float16 ends at 65,504.
 SIXTEEN_BIT = torch.bfloat16
+KERNEL_SCRATCH = 2**23  # bytes that each of its threads holds: tiles of 96 places, and their sums
 MULTIPLIES_FEWER_BITS = (8, 0)  # compute capability from which a GPU has TF32 and bfloat16
 
 
@@ -72,4 +73,5 @@ def storage(way: Way, device: str) -> Storage:
         back=FULL if way.precision == "exact" else half,
         kernel_forth=by_kernel,
         kernel_back=by_kernel,
+        scratch=KERNEL_SCRATCH * torch.get_num_threads() if by_kernel else Storage.scratch,
     )

@@ -12,9 +12,8 @@ from dream_core.forms.storage import FULL, HALF, REFERENCE, Storage
 from dream_core.model import PICTURE, Layer, Model
 from dream_core.spec import DreamSpec
 
-# What torch takes once, whatever the size: code that is read from disk at its first use, buffers
-# of its matrix products and of the kernel.
-FIXED_BYTES = 64 * 2**20
+# What torch takes once, whatever the size: code that is read from disk at its first use.
+FIXED_BYTES = 48 * 2**20
 # glibc keeps freed blocks below 32 MB in pieces: measured over whole pictures, most of what such
 # blocks hold at once is lost again, and half of what they hold one after the other where tapes are
 # bits. Not what lies in rooms, nor in parts (`freed_at_once`).
@@ -45,7 +44,7 @@ def predicted_bytes(
         look = _look(model, spec, style, tuple(spec.layers), form, storage=storage)
         looks.append(3 * FULL * prod(style) + look)
     copies = HALF * _weights(model, spec) if storage.copies_weights else 0
-    return kept + max(looks) + copies + FIXED_BYTES
+    return kept + max(looks) + copies + FIXED_BYTES + storage.scratch
 
 
 def _held(model: Model, spec: DreamSpec, size: Size) -> int:
