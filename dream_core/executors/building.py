@@ -17,7 +17,7 @@ from dream_core.forms.storage import FULL, HALF, Storage
 
 # It has float32's range, so nothing has to be scaled; float16 ends at 65,504.
 SIXTEEN_BIT = torch.bfloat16
-KERNEL_SCRATCH = 2**23  # bytes that each of its threads holds: tiles of 96 places, and their sums
+KERNEL_SCRATCH = 6 * 2**20  # bytes that a thread holds: at most 96 tiles and their sums
 MULTIPLIES_FEWER_BITS = (8, 0)  # compute capability from which a GPU has TF32 and bfloat16
 
 

@@ -13,7 +13,7 @@ from dream_core.model import PICTURE, Layer, Model
 from dream_core.spec import DreamSpec
 
 # What torch takes once, whatever the size: code that is read from disk at its first use.
-FIXED_BYTES = 48 * 2**20
+FIXED_BYTES = 52 * 2**20
 # glibc keeps freed blocks below 32 MB in pieces: measured over whole pictures, most of what such
 # blocks hold at once is lost again, and half of what they hold one after the other where tapes are
 # bits. Not what lies in rooms, nor in parts (`freed_at_once`).

@@ -17,7 +17,7 @@ class Storage:
     back: int = FULL
     kernel_forth: bool = False  # 3 × 3 convolutions are the kernel's
     kernel_back: bool = False
-    scratch: int = 2**24  # bytes that its threads hold for themselves, all together
+    scratch: int = 12 * 2**20  # bytes that its threads hold for themselves, all together
 
     @property
     def copies_weights(self) -> bool:
