@@ -3,7 +3,7 @@
 // Small layers: all filters are transformed first, then each thread takes chunks of tiles. Large
 // ones: all tiles in hand are transformed first, then each thread takes panels of output channels,
 // whose filters it transforms in its own cache. Chunks get smaller towards the end, and panels that
-// are fewer than threads are parted, so that nobody waits long: with two threads as with thirty.
+// don't go round are parted, so that nobody waits long: with two threads as with thirty.
 
 struct Cut {
   int64_t depth, panels, tiles, panel_floats;
@@ -18,6 +18,7 @@ struct Cut {
 constexpr int64_t OWN_FILTERS = 400'000, SHARED_FILTERS = 3'000'000;
 constexpr int64_t FEW_TILES = 24, MORE_TILES = 96, MOST_TILES = 384, GROUP_COLUMNS = 256;
 constexpr int64_t LEAST_TILES = 12;  // for which it still pays to go through all filters
+static_assert(LEAST_TILES % ROWS == 0 && FEW_TILES % ROWS == 0, "chunks are whole rows");
 
 // The tiles that the next chunk has, of those that are left: a part of what a thread may expect.
 static int64_t share_of(const Call& call, int64_t left, int64_t most) {
@@ -104,7 +105,6 @@ static void take_panels(Job& job, int64_t slot) {
   const Cut cut = cut_of(call);
   float* filters = job.own + slot * job.own_floats;
   float* sums = filters + cut.panel_floats;
-  // What doesn't go round is parted by tiles among the threads.
   const int64_t rest = cut.panels % call.threads, whole = cut.panels - rest;
   const int64_t parts = rest ? call.threads / rest : 1;
   const int64_t part = round_up((job.count + parts - 1) / parts, ROWS);
