@@ -8,7 +8,10 @@ constexpr int COLUMNS = LANES * VECTORS;  // output channels in one panel of the
 
 typedef float V __attribute__((vector_size(LANES * 4)));
 typedef int32_t I __attribute__((vector_size(LANES * 4)));
+// What one register holds, where that is less: sums of a type that no register holds lie in memory.
+typedef float R __attribute__((vector_size(LEVEL ? LANES * 4 : 16)));
 typedef float Loose __attribute__((vector_size(LANES * 4), aligned(4)));
+typedef float LooseR __attribute__((vector_size(sizeof(R)), aligned(4)));
 
 #define INLINE static inline __attribute__((always_inline))
 
