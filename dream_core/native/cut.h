@@ -109,9 +109,10 @@ static void take_panels(Job& job, int64_t slot) {
   const int64_t parts = rest ? call.threads / rest : 1;
   const int64_t part = round_up((job.count + parts - 1) / parts, ROWS);
   for (int64_t next; (next = job.next++) < whole + rest * parts;) {
-    const int64_t panel = next < whole ? next : whole + (next - whole) / parts;
-    const int64_t skipped = next < whole ? 0 : (next - whole) % parts * part;
-    const int64_t count = std::min(next < whole ? job.count : part, job.count - skipped);
+    const bool parted = next >= whole;
+    const int64_t panel = parted ? whole + (next - whole) / parts : next;
+    const int64_t skipped = parted ? (next - whole) % parts * part : 0;
+    const int64_t count = std::min(parted ? part : job.count, job.count - skipped);
     if (count <= 0) continue;
     transform_filters(call, panel * COLUMNS, filters);
     multiply_and_finish<true>(call, cut, job.first + skipped, count,

@@ -42,8 +42,7 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, con
       for (int64_t k = line; k < std::min(line + step, floats); k++, from += COLUMNS) {
         R right[REGISTERS];
 #pragma GCC unroll 2
-        for (int v = 0; v < REGISTERS; v++)
-          right[v] = *reinterpret_cast<const LooseR*>(from + v * WIDE);
+        for (int v = 0; v < REGISTERS; v++) right[v] = load<R>(from + v * WIDE);
 #pragma GCC unroll 12
         for (int i = 0; i < ROWS; i++) {
           const float left = at[i * stride + k];
@@ -63,8 +62,7 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, con
 #pragma GCC unroll 12
     for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 2
-      for (int v = 0; v < REGISTERS; v++)
-        *reinterpret_cast<LooseR*>(to + i * sums_stride + v * WIDE) = sum[i][v];
+      for (int v = 0; v < REGISTERS; v++) store(to + i * sums_stride + v * WIDE, sum[i][v]);
   }
 }
 

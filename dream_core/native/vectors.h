@@ -10,13 +10,20 @@ typedef float V __attribute__((vector_size(LANES * 4)));
 typedef int32_t I __attribute__((vector_size(LANES * 4)));
 // What one register holds, where that is less: sums of a type that no register holds lie in memory.
 typedef float R __attribute__((vector_size(LEVEL ? LANES * 4 : 16)));
-typedef float Loose __attribute__((vector_size(LANES * 4), aligned(4)));
-typedef float LooseR __attribute__((vector_size(sizeof(R)), aligned(4)));
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE V load(const float* at) { return *reinterpret_cast<const Loose*>(at); }
-INLINE void store(float* at, V x) { *reinterpret_cast<Loose*>(at) = x; }
+// At any float's address.
+template <class T = V>
+INLINE T load(const float* at) {
+  typedef T Loose __attribute__((aligned(4)));
+  return *reinterpret_cast<const Loose*>(at);
+}
+template <class T>
+INLINE void store(float* at, T x) {
+  typedef T Loose __attribute__((aligned(4)));
+  *reinterpret_cast<Loose*>(at) = x;
+}
 
 #if LEVEL < 3
 // Step on, so that the compiler counts no addresses of later steps ahead.
