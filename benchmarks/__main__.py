@@ -33,7 +33,6 @@ def main() -> None:
     parser.add_argument("--to", type=Path, help="folder of page, plot and lines")
     asked = parser.parse_args()
     folder = asked.to or (ROOT / "out/performance" if asked.quick else page.FOLDER)
-    signal.signal(signal.SIGTERM, _leave)
     commands, began = list(_commands(asked.quick)), time.monotonic()
     lines: list[Line] = []
     for number, command in enumerate(commands, 1):
@@ -83,10 +82,6 @@ def _lines_of(command: Sequence[str]) -> Iterator[Line]:
             raise
     if child.returncode:
         sys.exit(f"{command[0]} has failed; nothing is written")
-
-
-def _leave(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -80,7 +81,13 @@ def commit() -> str:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a benchmark; Ctrl-C ends it without a traceback."""
+    """Run a benchmark; Ctrl-C ends it, and what it has started, without a traceback.
+
+    Whoever tells it to end otherwise, or closes its terminal, means the same.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants it ignored
+            signal.signal(number, signal.default_int_handler)
     try:
         main()
     except KeyboardInterrupt:

@@ -168,16 +168,45 @@ def test_a_run_writes_lines_plot_and_page(tmp_path: Path) -> None:
     assert "[1 of 1, 0:00]" in said
 
 
-def test_a_run_that_is_interrupted_writes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_writes_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Half a page would look like a whole one; what it had started ends with it."""
     run = bench(tmp_path)
     assert run.stderr is not None
     while "warmed up" not in (said := run.stderr.readline()):
         assert said, "it ended by itself"
 
-    os.kill(run.pid, signal.SIGINT)
+    os.kill(run.pid, number)
     _, said = run.communicate(timeout=200)  # its pipes are closed when its children have ended too
 
     assert run.returncode == 130
     assert list(tmp_path.iterdir()) == []
     assert "Traceback" not in said
+
+
+SERVING = """
+import time
+from benchmarks.line import run
+from benchmarks.serving import serving
+
+def main():
+    with serving(workers=1, preload="none") as service:
+        print(service.process.pid, flush=True)
+        time.sleep(600)
+
+run(main)
+"""
+
+
+def test_a_service_ends_with_the_benchmark_that_started_it() -> None:
+    """One that was left would lie beside all that is measured after it."""
+    command = [sys.executable, "-c", SERVING]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as measuring:
+        assert measuring.stdout is not None
+        service = int(measuring.stdout.readline())
+
+        measuring.terminate()
+
+    assert measuring.returncode == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(service, 0)
