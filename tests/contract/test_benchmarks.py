@@ -168,6 +168,27 @@ def test_a_run_writes_lines_plot_and_page(tmp_path: Path) -> None:
     assert "[1 of 1, 0:00]" in said
 
 
+def test_precisions_that_run_in_one_way_are_measured_as_one() -> None:
+    """A CPU without instructions for 16 bit would spend half of the run on what it has measured."""
+    asked = ["--size", "48", "64", "--layers", "relu1_1", "--rounds", "2", "--executor", "autograd"]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.step", *asked, "--precisions", "exact", "fast"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    exact, fast = map(json.loads, run.stdout.splitlines())
+    assert (exact["precision"], fast["precision"]) == ("exact", "fast")
+    assert exact["way"] == fast["way"] == "autograd exact"
+    assert {**exact, "name": "", "precision": ""} == {**fast, "name": "", "precision": ""}
+    assert [each for each in run.stderr.splitlines() if "memory" in each] == [
+        "  memory of plain",
+        "  memory of exact",
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_interrupted_writes_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Half a page would look like a whole one; what it had started ends with it."""
