@@ -28,7 +28,7 @@ help:
 	@echo "make install               only set up $(VENV)"
 	@echo "make weights               only pull the weights that the tests use"
 	@echo "make test                  format, lint, types, arrows, all tests"
-	@echo "make bench                 measure speed and memory, alone on the machine (about 20 minutes); writes their page"
+	@echo "make bench                 measure speed and memory, alone on the machine (20 minutes to an hour); writes their page"
 	@echo "make faults                the fault tests twenty times over (about two hours); writes their figures"
 	@echo "make smoke                 start the containers beside yours, and interrupt them: Docker"
 	@echo "make rehearse              the same where no Docker runs; root on Debian 12, 30 GB"

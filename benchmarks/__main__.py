@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, and the page that they write.
 
-    python -m benchmarks            # docs/reference/performance.md; about 20 minutes on two cores
+    python -m benchmarks            # docs/reference/performance.md; 20 minutes to an hour
     python -m benchmarks --quick    # out/performance/performance.md: a try: figures that say little
 
 Prints every line as it comes. Lines, plot and page are written at the end, all or none of them.

@@ -29,7 +29,7 @@ template <int READING, bool BITS>
 INLINE void transform_inner_tile(const Corner& corner, int64_t group, float* to, int64_t plane) {
   constexpr bool POOLED = READING >= FROM_MAX;
   const float* from = corner.values + group * LANES;
-  const uint8_t* bits = BITS ? corner.bits + group : nullptr;
+  const uint8_t* bits = BITS ? corner.bits + group * LANES / 8 : nullptr;
   V column[6], lines[6][6], line[6];
 #pragma GCC unroll 6
   for (int j = 0; j < 6; j++) {
@@ -38,7 +38,7 @@ INLINE void transform_inner_tile(const Corner& corner, int64_t group, float* to,
       // A tile begins at an odd row and column: in the second half of a window that was pooled.
       V value = load(from + (POOLED ? (i + 1) / 2 : i) * corner.down);
       if (READING == FROM_AVERAGE) value *= 0.25f;
-      if (BITS) value = keep(value, bits[i * corner.bits_down]);
+      if (BITS) value = keep(value, load_bits(bits + i * corner.bits_down, group * LANES));
       column[i] = value;
     }
     input_line(column, line);
@@ -68,7 +68,7 @@ INLINE void write_tile(const Call& call, int64_t y, int64_t x, int64_t channel,
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
       const V value = values[i][j];
-      if (KEEPS) bits[j * bytes] = uint8_t(where(value > 0));
+      if (KEEPS) store_bits(bits + j * bytes, channel, LANES, where(value > 0));
       store(to + j * call.outputs, call.rectify ? rectified(value) : value);
     }
     to = walk(to, call.width * call.outputs);

@@ -22,7 +22,7 @@ INLINE V read(const Call& call, int64_t y, int64_t x, int64_t channel, int64_t l
   }
   if (READING == PLAIN || (READING == FROM_AVERAGE && !call.alive)) return value;
   const uint8_t* bits = call.alive + (y * call.width + x) * ((call.inputs + 7) / 8) + channel / 8;
-  return keep(value, CAREFUL && lanes <= 8 ? *bits : load_bits(bits));
+  return keep(value, CAREFUL && LANES == 16 && lanes <= 8 ? *bits : load_bits(bits, channel));
 }
 
 // Zero stays for what is not above it; a NaN passes, so that the loss shows it.
@@ -36,8 +36,8 @@ INLINE void write(const Call& call, int64_t y, int64_t x, int64_t channel, V val
   const int64_t lanes = lanes_at(call.outputs, channel);
   const int64_t place = y * call.width + x;
   if (!call.back && call.alive)
-    store_bits(call.alive + place * ((call.outputs + 7) / 8) + channel / 8, where(value > 0),
-               lanes);
+    store_bits(call.alive + place * ((call.outputs + 7) / 8) + channel / 8, channel, lanes,
+               where(value > 0));
   if (call.rectify) value = rectified(value);
   deposit(call, place * call.outputs + channel, lanes, value);
 }
@@ -70,7 +70,7 @@ INLINE void write_pooled(const Call& call, int64_t y, int64_t x, int64_t channel
       const unsigned bits =
           open & (call.pool == MAX_POOL ? where(values[i] == result) : where(values[i] > 0));
       if (call.pool == MAX_POOL) open &= ~bits;  // of equals, the first
-      store_bits(to + ((i / 2) * call.width + i % 2) * bytes, bits, lanes);
+      store_bits(to + ((i / 2) * call.width + i % 2) * bytes, channel, lanes, bits);
     }
   }
   if (y / 2 >= pooled(call, call.height) || x / 2 >= pooled(call, call.width)) return;

@@ -26,13 +26,12 @@ INLINE void put_filter(float* at, int64_t channel, V x) {
 template <bool AHEAD>
 static void multiply(const float* tiles, int64_t stride, const float* panel, const float* next,
                      float* sums, int64_t sums_stride, int64_t rows, int64_t floats) {
-  constexpr int WIDE = sizeof(R) / sizeof(float), REGISTERS = COLUMNS / WIDE;
   const int64_t share = (CACHE_LINE * ROWS + rows - 1) / rows;
   const int64_t step = AHEAD ? CACHE_LINE : floats;
   for (int64_t row = 0; row < rows; row += ROWS) {
     const float* at = tiles + row * stride;
     const float* from = panel;
-    R sum[ROWS][REGISTERS] = {};
+    V sum[ROWS][VECTORS] = {};
     for (int64_t line = 0; line < floats; line += step) {
 #pragma GCC unroll 12
       for (int i = 0; i < ROWS && AHEAD; i++)
@@ -40,16 +39,16 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, con
       for (int64_t i = 0; i < share && AHEAD && SMALL_CACHE; i++, next += COLUMNS)
         __builtin_prefetch(next);
       for (int64_t k = line; k < std::min(line + step, floats); k++, from += COLUMNS) {
-        R right[REGISTERS];
+        V right[VECTORS];
 #pragma GCC unroll 2
-        for (int v = 0; v < REGISTERS; v++) right[v] = load<R>(from + v * WIDE);
+        for (int v = 0; v < VECTORS; v++) right[v] = load(from + v * LANES);
 #pragma GCC unroll 12
         for (int i = 0; i < ROWS; i++) {
           const float left = at[i * stride + k];
 #pragma GCC unroll 2
-          for (int v = 0; v < REGISTERS; v++) {
+          for (int v = 0; v < VECTORS; v++) {
 #if LEVEL == 4
-            sum[i][v] = R(_mm512_dpbf16_ps(__m512(sum[i][v]), __m512bh(_mm512_set1_ps(left)),
+            sum[i][v] = V(_mm512_dpbf16_ps(__m512(sum[i][v]), __m512bh(_mm512_set1_ps(left)),
                                            __m512bh(right[v])));
 #else
             sum[i][v] += left * right[v];
@@ -62,7 +61,7 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, con
 #pragma GCC unroll 12
     for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 2
-      for (int v = 0; v < REGISTERS; v++) store(to + i * sums_stride + v * WIDE, sum[i][v]);
+      for (int v = 0; v < VECTORS; v++) store(to + i * sums_stride + v * LANES, sum[i][v]);
   }
 }
 

@@ -1,4 +1,4 @@
-// A vector of floats on this path, one bit for each of its lanes, and its 16-bit form.
+// A vector of floats, as one register of this path holds it; one bit for each lane; its 16-bit form.
 
 // 16 bit: a vector's pair of neighbouring channels shares the four bytes of one float.
 constexpr bool HALF = LEVEL == 4;
@@ -8,22 +8,13 @@ constexpr int COLUMNS = LANES * VECTORS;  // output channels in one panel of the
 
 typedef float V __attribute__((vector_size(LANES * 4)));
 typedef int32_t I __attribute__((vector_size(LANES * 4)));
-// What one register holds, where that is less: sums of a type that no register holds lie in memory.
-typedef float R __attribute__((vector_size(LEVEL ? LANES * 4 : 16)));
 
 #define INLINE static inline __attribute__((always_inline))
 
 // At any float's address.
-template <class T = V>
-INLINE T load(const float* at) {
-  typedef T Loose __attribute__((aligned(4)));
-  return *reinterpret_cast<const Loose*>(at);
-}
-template <class T>
-INLINE void store(float* at, T x) {
-  typedef T Loose __attribute__((aligned(4)));
-  *reinterpret_cast<Loose*>(at) = x;
-}
+typedef V Loose __attribute__((aligned(4)));
+INLINE V load(const float* at) { return *reinterpret_cast<const Loose*>(at); }
+INLINE void store(float* at, V x) { *reinterpret_cast<Loose*>(at) = x; }
 
 #if LEVEL < 3
 // Step on, so that the compiler counts no addresses of later steps ahead.
@@ -47,7 +38,7 @@ INLINE V load_some(const float* at, int64_t lanes) {
   return x;
 }
 
-// ---- one bit for each lane
+// ---- one bit for each lane, eight channels in a byte
 
 #if LEVEL >= 3
 INLINE unsigned where(I mask) { return _mm512_movepi32_mask(__m512i(mask)); }
@@ -61,7 +52,7 @@ INLINE V keep(V x, unsigned bits) {
 }
 #else
 INLINE V keep(V x, unsigned bits) {
-  const I lanes = {1, 2, 4, 8, 16, 32, 64, 128};
+  const I lanes = {1, 2, 4, 8};
   return V(I(x) & ((lanes & int32_t(bits)) != 0));
 }
 INLINE unsigned where(I mask) {
@@ -72,15 +63,18 @@ INLINE unsigned where(I mask) {
 #endif
 #endif
 
-INLINE unsigned load_bits(const uint8_t* at) {
+// Of the channels from `channel` on, whose byte is at `at`.
+INLINE unsigned load_bits(const uint8_t* at, int64_t channel) {
+  if (LANES == 4) return *at >> channel % 8;
   if (LANES == 8) return *at;
   uint16_t bits;
   std::memcpy(&bits, at, 2);
   return bits;
 }
 
-INLINE void store_bits(uint8_t* at, unsigned bits, int64_t lanes) {
-  at[0] = uint8_t(bits);
+// The first half of a byte is stored before the second.
+INLINE void store_bits(uint8_t* at, int64_t channel, int64_t lanes, unsigned bits) {
+  at[0] = uint8_t(LANES == 4 && channel % 8 ? *at | bits << 4 : bits);
   if (lanes > 8) at[1] = uint8_t(bits >> 8);
 }
 

@@ -1,7 +1,7 @@
-// 3 × 3 convolutions, stride 1, zero padding 1, of float32 in NHWC (on AMX of bfloat16 too), and the way back to what they
-// read, with bias, ReLU, pool and one bit for each output ("alive") in the same pass: by Winograd's
-// F(4 × 4, 3 × 3) at the points 0, ±5/8, ±3/2, ∞; on AMX by plain sums; the first layer too.
-// convolution.py says what each argument means.
+// 3 × 3 convolutions, stride 1, zero padding 1, of float32 in NHWC (on AMX of bfloat16 too), and the
+// way back to what they read, with bias, ReLU, pool and one bit for each output ("alive") in the
+// same pass: by Winograd's F(4 × 4, 3 × 3) at the points 0, ±5/8, ±3/2, ∞; on AMX by plain sums; the
+// first layer too. convolution.py says what each argument means.
 //
 // Compiled as one unit, in which this file includes itself once for each instruction path, and with
 // it the parts that do the work (*.h, each inside the path's namespace); `dream_supports` asks the
@@ -100,8 +100,8 @@ void run(Job& job) {
 #include "deflate.h"
 
 #define PATH portable
-#define LANES 8
-#define VECTORS 1
+#define LANES 4
+#define VECTORS 2
 #if defined(__aarch64__)
 #define ROWS 12
 #else
