@@ -37,7 +37,8 @@ SHARE = Path("/usr/lib/podman")
 FREE_BYTES = 30e9
 API_MAX_BYTES = 250e6
 
-# Run in an image: a compiler or weights are found, or torch where it isn't expected.
+# Run in an image: a compiler or weights are found, torch where it isn't expected, or no kernel
+# beside torch.
 LOOK = """
 import importlib.util, os, shutil, sys
 assert os.getuid() == os.getgid() == 10001, os.getuid()
@@ -47,6 +48,9 @@ files = [os.path.join(folder, name) for folder, _, names in os.walk("/") for nam
 weights = [f for f in files if f.endswith(kinds) and os.path.getsize(f) > 2**20]
 assert not weights, weights
 assert (importlib.util.find_spec("torch") is not None) == (sys.argv[1] == "torch")
+if sys.argv[1] == "torch":
+    from dream_core import native
+    assert native.available(), native.reason()
 """
 
 NOT_EXERCISED = (

@@ -117,7 +117,10 @@ def test_an_image_names_its_user_program_and_origin_itself(file: str, target: st
 
 @pytest.mark.parametrize("file", FILES)
 def test_the_kernel_is_compiled_where_the_program_is_installed(file: str) -> None:
-    """In a stage that stays behind: its compiler comes before the program, of one exact version."""
+    """In a stage that stays behind: its compiler comes before the program, of one exact version.
+
+    Anywhere else an install without a kernel goes on; there it is no image.
+    """
     runs = Dockerfile.read(file).stages["program"].all("RUN")
     compilers = [
         i for i, run in enumerate(runs) if re.search(r"apt-get install .* g\+\+=[\d:.-]+", run)
@@ -126,6 +129,7 @@ def test_the_kernel_is_compiled_where_the_program_is_installed(file: str) -> Non
 
     assert len(compilers) == len(programs) == 1
     assert compilers < programs
+    assert re.search(r"&& test -f \S+/dream_core/native/winograd\.so$", runs[programs[0]])
 
 
 @pytest.mark.parametrize("file", FILES)
