@@ -77,10 +77,7 @@ def _measure(asked: argparse.Namespace) -> None:
     peaks = {name: _peak_elsewhere(asked, name) for name in steps}
     for name, dream in dreams.items():
         one = first[dream.plan]
-        memory = {
-            "peak_memory_bytes": peaks[one],
-            "baseline_peak_memory_bytes": peaks[PLAIN],
-        }
+        memory = {"peak_memory_bytes": peaks[one], "baseline_peak_memory_bytes": peaks[PLAIN]}
         tell(_told(asked, name, dream, **in_turn(seconds[one], seconds[PLAIN]), **memory))
 
 
