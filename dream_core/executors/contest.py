@@ -1,15 +1,16 @@
 """A contest: which way of running a network is the fastest here, found in about a second anywhere.
 
 Ways look forth and back, turn about, in stages that grow. Whoever is far behind is out: without
-instructions for them, 16 bits take twenty times as long as 32. A stage is entered only if it will
-be done in the time that is left, as the one before it tells. So a slow machine decides by small
-looks, and none is looked at for long.
+instructions for them, 16 bits take twenty times as long as 32. A stage is entered only if there is
+time for some turns, as the one before it tells. So a slow machine decides by small looks, and none
+is looked at for long.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import pairwise, zip_longest
 from math import prod
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import torch
@@ -24,13 +25,17 @@ from dream_core.executors.way import ALLOWED, REFERENCE, Paces, Way
 from dream_core.model import Layer
 
 LONGEST_S = 1.2  # for all of it; with the rates it stays below 3 s
-COUNTED_S = 0.4  # for the turns of the last stage
 TURNS = 7  # at most, in the last stage; the fastest of each counts
-TURNS_BEFORE = 2
+TURNS_BEFORE = 2  # in each stage before: the first look at a new size makes what the next one finds
+TURNS_LEFT = 3  # so many there must be time for: that first look takes longer, too
 # A way that takes so many times as long as one with no fewer bits is out.
 BEATEN = 3.0
+CLOSE = 2.0  # in the last stage, so that there's time for those that may win
 # At a new size the first look makes what later ones find, so it decides only where it was so bad.
 HOPELESS = 8.0
+# What a short look takes is mostly what is made once and what each operation's call costs. So a way
+# whose next look would be shorter than that isn't out yet: it costs the others little time.
+SHORT_S = 0.1
 UNKNOWN = 8.0  # so many times the slowest: nobody knows before how slow a way is
 # VGG's own widths and depth.
 BLOCKS, WIDTHS = (2, 1, 2, 2), (64, 128, 256, 512)
@@ -54,7 +59,7 @@ class Stage(NamedTuple):
 # The first one wakes: what is made once for all later looks, and counts nothing. In the last one
 # the picture is just small enough: on a smaller one filters weigh more than they do in a dream, and
 # a GPU is not busy.
-STAGES_ON_CPU = (Stage(16, 4), Stage(32, 4), Stage(64, 4), Stage(64), Stage(160))
+STAGES_ON_CPU = (Stage(16, 4), Stage(32, 4), Stage(64, 4), Stage(64), Stage(160), Stage(256))
 STAGES_ON_GPU = (Stage(64), Stage(512))
 
 
@@ -99,18 +104,25 @@ def contest(
     # as it hardly ever wins.
     every = sorted(ways, key=lambda way: (way == REFERENCE, way.precision != "exact"))
     racing = _woken(enter(stages[0], every), stopwatch)
-    taken = _turns(enter(stages[1], racing), {}, stopwatch, last=len(stages) == 2)
+    looks = enter(stages[1], racing)
+    taken = _turns(TURNS_BEFORE, looks, {}, stopwatch)
     seconds = {way: took.seconds for way, took in taken.items()}  # of a look at the last stage
     for before, stage in pairwise(stages[1:]):
-        rows = _rows(taken)
+        grows = stage.work / before.work
+        last = stage == stages[-1]
+        rows = _rows(taken, CLOSE) if last else _rows(taken, BEATEN, SHORT_S / grows)
         racing = [way for rank in zip_longest(*rows) for way in rank if way]
-        expected = {way: stage.work / before.work * seconds[way] for way in racing}
-        if not stopwatch.allows(sum(expected[row[0]] for row in rows)):
+        expected = {way: grows * seconds[way] for way in racing}
+        if not stopwatch.allows(TURNS_LEFT * sum(expected[row[0]] for row in rows)):
             break
-        taken = _turns(enter(stage, racing), expected, stopwatch, last=stage == stages[-1])
+        looks = enter(stage, racing)
+        taken = _turns(TURNS_BEFORE, looks, expected, stopwatch)
         scale = taken[racing[0]].seconds / seconds[racing[0]]
         found = {way: took.seconds for way, took in taken.items()}
         seconds = {way: scale * took for way, took in seconds.items()} | found
+    close = {way: looks[way] for row in _rows(taken, CLOSE) for way in row}
+    taken = _turns(TURNS - TURNS_BEFORE, close, {}, stopwatch, taken)
+    seconds |= {way: took.seconds for way, took in taken.items()}
     return Paces({way: seconds[way] for way in ways if way in seconds}, busy(taken.values()))
 
 
@@ -126,38 +138,39 @@ def _woken(looks: Mapping[Way, Look], stopwatch: Stopwatch) -> list[Way]:
 
 
 def _turns(
-    looks: Mapping[Way, Look], expected: Mapping[Way, float], stopwatch: Stopwatch, *, last: bool
+    turns: int,
+    looks: Mapping[Way, Look],
+    expected: Mapping[Way, float],
+    stopwatch: Stopwatch,
+    before: Mapping[Way, Took] = MappingProxyType({}),
 ) -> dict[Way, Took]:
     """Return the fastest look of each way; only the first is taken whatever time there is."""
-    best: dict[Way, Took] = {}
-    began = stopwatch.left
-    for turn in range(TURNS if last else TURNS_BEFORE):
+    best = dict(before)
+    for _ in range(turns):
         for way, look in looks.items():
             if best:
                 slowest = max(best.values()).seconds
                 expects = best[way].seconds if way in best else expected.get(way, UNKNOWN * slowest)
-                if not stopwatch.allows(expects) or _beaten(way, best, HOPELESS):
+                if not stopwatch.allows(expects) or _beaten(way, best, HOPELESS, SHORT_S):
                     continue
             took = stopwatch.time(look)
             best[way] = min(took, best.get(way, took))
-        if turn and began - stopwatch.left > COUNTED_S:
-            break
     return best
 
 
-def _beaten(way: Way, taken: Mapping[Way, Took], times: float = BEATEN) -> bool:
+def _beaten(way: Way, taken: Mapping[Way, Took], times: float, short: float) -> bool:
     """Whether a way with no fewer bits is so much faster that nobody will ask for this one."""
     others = [taken[other].seconds for other in taken if other.precision in ALLOWED[way.precision]]
-    return way in taken and taken[way].seconds > times * min(others)
+    return way in taken and taken[way].seconds > max(short, times * min(others))
 
 
-def _rows(taken: Mapping[Way, Took]) -> list[list[Way]]:
+def _rows(taken: Mapping[Way, Took], times: float, short: float = 0.0) -> list[list[Way]]:
     """Return those that aren't beaten, by precision, all bits first; in each row the best first."""
     rows = [
         sorted((way for way in taken if way.precision == word), key=taken.__getitem__)
         for word in ALLOWED
     ]
-    left = [[way for way in row if not _beaten(way, taken)] for row in rows]
+    left = [[way for way in row if not _beaten(way, taken, times, short)] for row in rows]
     return [row for row in left if row]
 
 

@@ -1,7 +1,7 @@
 """The contest of ways, on machines that a clock makes up: who wins, and how long it takes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from mmap import mmap
 
 import numpy as np
@@ -15,6 +15,7 @@ from dream_core.executors.contest import (
     STAGES_ON_CPU,
     STAGES_ON_GPU,
     TURNS,
+    TURNS_BEFORE,
     Look,
     Seen,
     Stage,
@@ -38,14 +39,15 @@ EVEN: Mapping[Way, float] = {
 
 @dataclass
 class Machine:
-    """A machine, by the seconds of a look of 160 pixels that goes directly.
+    """A machine, by the seconds of a look at the last stage that goes directly.
 
-    One core without 16-bit instructions takes 0.4.
+    One core without 16-bit instructions takes 1.
     """
 
     pace: float
     factors: Mapping[Way, float]
     mine: float = 1.0  # the part of the time in which it computes for us
+    made: Mapping[Way, float] = field(default_factory=dict)  # seconds of the first look at a size
     now: float = 0.0
 
     def __post_init__(self) -> None:
@@ -59,6 +61,8 @@ class Machine:
         return {way: lambda way=way: self._look(stage, way) for way in ways}  # type: ignore[misc]
 
     def _look(self, stage: Stage, way: Way) -> None:
+        if (stage, way) not in self.looked:
+            self.now += self.made.get(way, 0.0)
         self.looked.append((stage, way))
         # Filters, what is made once, and what grows with the picture.
         beside = 0.1 / stage.narrower**2 + (0 if way in self.woken else 0.03)
@@ -96,7 +100,7 @@ def test_it_takes_no_longer_than_it_may(pace: float, factors: Mapping[Way, float
     assert found.way("exact") == best
 
 
-@pytest.mark.parametrize("pace", [0.001, 0.03, 0.1])
+@pytest.mark.parametrize("pace", [0.001, 0.02, 0.05])
 def test_with_time_enough_all_that_pays_is_found(pace: float) -> None:
     """The last stage decides, in turns."""
     machine = Machine(pace, FAST_IN_16_BIT)
@@ -117,17 +121,36 @@ def test_the_last_stage_has_more_turns() -> None:
     assert machine.looked.count((STAGES_ON_GPU[-1], WINOGRAD["exact"])) == TURNS
 
 
-def test_a_way_that_is_far_behind_is_looked_at_once_and_keeps_its_distance() -> None:
-    """16 bit without instructions for it: a look of 160 pixels would have taken 2 s."""
-    machine = Machine(0.1, SLOW_IN_16_BIT)
+def test_a_stage_that_there_is_no_time_for_leaves_more_turns_to_the_one_before() -> None:
+    """A machine of which a look at the last stage would take most of the time."""
+    machine = Machine(0.3, EVEN)
+
+    machine.measured()
+
+    reached = machine.looked[-1][0]
+    assert reached in STAGES_ON_CPU[2:-1]
+    assert machine.looked.count((reached, WINOGRAD["exact"])) > TURNS_BEFORE
+
+
+def test_a_way_that_is_far_behind_is_out_and_keeps_its_distance() -> None:
+    """16 bit without instructions for it: a look at the last stage would have taken 25 s."""
+    machine = Machine(1.0, SLOW_IN_16_BIT)
 
     found = machine.measured()
 
     slow = [stage for stage, way in machine.looked if way == DIRECT["fast"]]
-    assert slow == list(STAGES_ON_CPU[:2])
+    assert slow == [STAGES_ON_CPU[0]] + [STAGES_ON_CPU[1]] * TURNS_BEFORE
     distance = found.seconds[DIRECT["fast"]] / found.seconds[WINOGRAD["exact"]]
     first = 0.1 / 16 + STAGES_ON_CPU[1].work / STAGES_ON_CPU[-1].work * np.array([25.0, 0.4])
     assert distance == pytest.approx(first[0] / first[1])
+
+
+def test_what_is_made_once_for_a_size_puts_no_way_out() -> None:
+    """Convolutions by torch are compiled for each size: eight looks of the kernel's, at first."""
+    factors = {**FAST_IN_16_BIT, DIRECT["fast"]: 0.1}
+    machine = Machine(0.05, factors, made={DIRECT["fast"]: 0.007})
+
+    assert machine.measured().way("fast") == DIRECT["fast"]
 
 
 def test_a_way_of_fewer_bits_beats_none_of_more() -> None:
