@@ -29,11 +29,6 @@ def every_path(*operands: native.Operands) -> list[tuple[native.Operands, str]]:
     return [(each, path) for each in operands for path in known[each]]
 
 
-def paths_that_read_half() -> list[str]:
-    """Return those whose input and output may be bfloat16 too."""
-    return [path for _, path in every_path("bfloat16") if path in library.READ_HALF]
-
-
 def build_emulated(folder: Path) -> Path:
     """Compile the library of all paths; return its file."""
     return build(folder, ("-O1", *INSTEAD))  # it runs over little: compiling is what takes time

@@ -66,11 +66,10 @@ def storage(way: Way, device: str) -> Storage:
     if way == REFERENCE or device != "cpu":
         return Storage()
     by_kernel = way.executor == "winograd"
-    half = FULL if by_kernel and not native.halves() else HALF
     return Storage(
         lean=True,
-        forth=half if way.precision == "fast" else FULL,
-        back=FULL if way.precision == "exact" else half,
+        forth=HALF if way.precision == "fast" else FULL,
+        back=FULL if way.precision == "exact" else HALF,
         kernel_forth=by_kernel,
         kernel_back=by_kernel,
         scratch=KERNEL_SCRATCH * torch.get_num_threads() if by_kernel else Storage.scratch,

@@ -17,15 +17,16 @@ MOST_PLANES = 4  # channels up to which the kernel has a form of its own for a p
 class WinogradConvolutions:
     """3 × 3 convolutions on a CPU, with what is behind them fused in.
 
-    What is multiplied in 16 bit is also kept in 16 bit in between, where the kernel reads it so.
+    What is multiplied in 16 bit is also kept in 16 bit in between.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], operands: native.Operands) -> None:
         """Multiply numbers of that kind; sums are float32."""
         self._weights = weights
         self._operands = operands
-        self._half = operands == "bfloat16" and native.halves()
-        self.gives = torch.bfloat16 if self._half else torch.float32
+        self.gives = torch.bfloat16 if operands == "bfloat16" else torch.float32
+        # The form for a picture's planes multiplies float32, and AMX is faster.
+        self._in_planes = native.paths(operands)[:1] != ("amx",)
 
     def takes(self, chain: Chain) -> bool:
         """Whether it is 3 × 3 without stride, and what its bits would say is what a way back asks.
@@ -61,6 +62,7 @@ class WinogradConvolutions:
                 alive=alive,
                 out=rooms.result(self.gives, shape, spare=chain.spare_forth),
                 threads=threads,
+                operands=self._operands,
             )
             return out, alive
         features = rooms.converted(features, self.gives)
@@ -89,7 +91,9 @@ class WinogradConvolutions:
         gradient = rooms.converted(gradient, self.gives)
         threads = torch.get_num_threads()
         if self._eats_a_picture(chain, seen):
-            return native.pull_back_to_picture(gradient, weight, alive=alive, threads=threads)
+            return native.pull_back_to_picture(
+                gradient, weight, alive=alive, threads=threads, operands=self._operands
+            )
         return native.pull_back(
             gradient,
             weight,
@@ -103,9 +107,9 @@ class WinogradConvolutions:
         )
 
     def _eats_a_picture(self, chain: Chain, seen: torch.Size) -> bool:
-        """Whether the form for planes is the one to take: it's float32, and AMX is faster."""
+        """Whether the form for planes is the one to take."""
         few = chain.inputs == (PICTURE,) and seen[1] <= MOST_PLANES and chain.pool is None
-        return few and not self._half
+        return few and self._in_planes
 
 
 def _kind(pool: Layer | None) -> Literal["max", "avg"] | None:

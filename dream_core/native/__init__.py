@@ -9,7 +9,7 @@ from dream_core.native.convolution import (
     unpack,
 )
 from dream_core.native.gram import correlate, correlates
-from dream_core.native.library import VERSION, Operands, available, halves, paths, reason
+from dream_core.native.library import VERSION, Operands, available, paths, reason
 
 __all__ = [
     "VERSION",
@@ -19,7 +19,6 @@ __all__ = [
     "convolve_picture",
     "correlate",
     "correlates",
-    "halves",
     "new_alive",
     "paths",
     "pull_back",

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from dream_core.native.library import (
+    BEST_FIRST,
     PATHS,
-    READ_HALF,
     Call,
     Operands,
     function,
@@ -22,6 +22,7 @@ from dream_core.native.stripes import stripes
 Pool = Literal["max", "avg"] | None
 
 _POOLS: dict[Pool, int] = {None: 0, "max": 1, "avg": 2}
+_DTYPES: dict[Operands, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _ALIGNMENT = 64  # bytes
 _kept = threading.local()
 
@@ -59,7 +60,7 @@ def convolve(
     """Convolve, add the bias, rectify and pool in one pass.
 
     Args:
-        features: (1, C, H, W) float32, channels last in memory; bfloat16 where `native.halves()`.
+        features: (1, C, H, W) float32, channels last in memory; bfloat16 with such operands.
         weight: (K, C, 3, 3) float32, contiguous: torch's own form, nothing is kept of it.
         bias: (K,) or None.
         rectify: False leaves the convolution's own values; not before a pool.
@@ -148,13 +149,17 @@ def convolve_picture(
     alive: Tensor | None = None,
     out: Tensor | None = None,
     threads: int,
+    operands: Operands = "float32",
     path: str | None = None,
 ) -> Tensor:
-    """Convolve a picture, (1, C, H, W) contiguous (planes), of few channels; see `convolve`."""
+    """Convolve a picture, (1, C, H, W) float32 contiguous (planes), of few channels.
+
+    What is multiplied is float32; the operands' dtype is what is returned. See `convolve`.
+    """
     _, channels, height, width = picture.shape
     outputs = weight.shape[0]
     _check(None, weight, (outputs, channels), alive, (outputs, height, width))
-    out = _room(out, torch.float32, outputs, height, width)
+    out = _room(out, _DTYPES[operands], outputs, height, width)
     planes = picture.contiguous()
     call = call_of(
         planes,
@@ -166,7 +171,8 @@ def convolve_picture(
         threads=threads,
     )
     call.bias, call.rectify = _address(bias), rectify
-    run("dream_convolve_picture", "dream_picture_scratch_bytes", call, path, "float32")
+    call.half = out.dtype == torch.bfloat16
+    run("dream_convolve_picture", "dream_picture_scratch_bytes", call, path, operands)
     return out
 
 
@@ -177,9 +183,10 @@ def pull_back_to_picture(
     alive: Tensor | None,
     out: Tensor | None = None,
     threads: int,
+    operands: Operands = "float32",
     path: str | None = None,
 ) -> Tensor:
-    """Return d loss / d picture, (1, C, H, W) contiguous (planes); see `pull_back`."""
+    """Return d loss / d picture, (1, C, H, W) float32 contiguous (planes); see `pull_back`."""
     _, outputs, height, width = gradient.shape
     channels = weight.shape[1]
     _check(gradient, weight, (outputs, channels), alive, (outputs, height, width))
@@ -195,7 +202,7 @@ def pull_back_to_picture(
         threads=threads,
     )
     call.back = True
-    run("dream_pull_back_to_picture", "dream_picture_scratch_bytes", call, path, "float32")
+    run("dream_pull_back_to_picture", "dream_picture_scratch_bytes", call, path, operands)
     return out
 
 
@@ -290,7 +297,7 @@ def call_of(
 def run(name: str, sizing: str, call: Call, path: str | None, operands: Operands) -> None:
     """Run a function of the library by a path, the best where None, in the room that it needs."""
     path = _chosen(path, operands)
-    if call.half and path not in READ_HALF:
+    if call.half and path not in BEST_FIRST["bfloat16"]:
         raise ValueError(f"the path {path} reads and writes float32 only")
     number, pointer = PATHS.index(path), ctypes.byref(call)
     call.scratch = _scratch(function(sizing)(number, pointer))

@@ -94,10 +94,11 @@ static void multiply_panels(const Gram& gram, const float* pairs, int64_t row, i
 static void take_positions(const Call& call, const Gram& gram, int64_t first, int64_t count,
                            float* panels) {
   for (int64_t i = 0; i < count; i++) {
-    const float* from = call.input + (first + i) * call.inputs;
-    for (int64_t channel = 0; channel < gram.wide; channel += LANES)
+    for (int64_t channel = 0; channel < gram.wide; channel += LANES) {
+      const int64_t lanes = std::max<int64_t>(0, lanes_at(call.inputs, channel));
       store(panels + channel / COLUMNS * gram.panel_floats + i * COLUMNS + channel % COLUMNS,
-            load_some(from + channel, std::max<int64_t>(0, lanes_at(call.inputs, channel))));
+            fetch<true>(call, (first + i) * call.inputs + channel, lanes));
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dream_core.native.convolution import call_of, is_channels_last, run
-from dream_core.native.library import Operands, halves, paths
+from dream_core.native.library import Operands, paths
 
 _OPERANDS: dict[torch.dtype, Operands] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
@@ -15,8 +15,8 @@ def correlates(features: Tensor) -> bool:
         features.device.type == "cpu"
         and features.shape[0] == 1
         and is_channels_last(features, features.dtype)
-        and (features.dtype == torch.float32 or (features.dtype == torch.bfloat16 and halves()))
-        and bool(paths())
+        and features.dtype in _OPERANDS
+        and bool(paths(_OPERANDS[features.dtype]))
     )
 
 
@@ -26,7 +26,7 @@ def correlate(features: Tensor, *, threads: int, path: str | None = None) -> Ten
     Products of 16-bit features are exact, and all sums are float32.
 
     Args:
-        features: channels last in memory, float32, or bfloat16 where `native.halves()`.
+        features: channels last in memory, float32, or bfloat16 where the kernel multiplies it.
         threads: at most so many; the result's bits don't depend on it.
         path: one of the dtype's `paths`; the best where None.
     """

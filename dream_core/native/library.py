@@ -13,14 +13,13 @@ Operands = Literal["float32", "bfloat16"]
 FILE = Path(__file__).with_name("winograd.so")
 # Of the bits that come out, as dream_version in winograd.cpp: raised with any change of a sum's
 # order or of what is multiplied. A plan names it, so that no dream goes on with other bits.
-VERSION = 4
+VERSION = 5
 # In the order of FACES in winograd.cpp.
 PATHS = ("portable", "avx2", "avx512", "avx512_bf16", "amx")
 BEST_FIRST: dict[Operands, tuple[str, ...]] = {
     "float32": ("avx512", "avx2", "portable"),
     "bfloat16": ("amx", "avx512_bf16"),
 }
-READ_HALF = ("amx",)  # what they read and write may be bfloat16 itself, no wider than its operands
 
 ADDRESSES = ("input", "weight", "bias", "output", "alive", "scratch", "parallel")
 NUMBERS = (
@@ -63,11 +62,6 @@ def paths(operands: Operands = "float32") -> tuple[str, ...]:
         return ()
     supports = library().dream_supports
     return tuple(path for path in BEST_FIRST[operands] if supports(PATHS.index(path)))
-
-
-def halves() -> bool:
-    """Return whether the best path for bfloat16 also reads and writes it."""
-    return paths("bfloat16")[:1] == READ_HALF
 
 
 @cache

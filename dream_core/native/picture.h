@@ -1,4 +1,4 @@
-// The first layer, float32 on every path: few channels in, which lie in planes
+// The first layer, whose products are float32 on every path: few channels in, which lie in planes
 
 constexpr int64_t BAND = 16;  // rows that a thread takes at a time
 constexpr int64_t SOON = 512;  // floats from what is read or written to what is fetched meanwhile
@@ -31,8 +31,9 @@ static int64_t picture_scratch_bytes(const Call& call) {
 
 static void multiply_row(const Strip& strip, const Job& job, const float* left, float* sums) {
   for (int64_t column = 0; column < strip.columns; column += COLUMNS)
-    multiply<false>(left, strip.stride, job.shared + column / COLUMNS * strip.panel_floats,
-                    nullptr, sums + column, strip.columns, strip.rows, strip.depth);
+    multiply<false, false>(left, strip.stride,
+                           job.shared + column / COLUMNS * strip.panel_floats, nullptr,
+                           sums + column, strip.columns, strip.rows, strip.depth);
 }
 
 static void take_bands(Job& job, int64_t slot) {

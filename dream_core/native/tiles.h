@@ -20,10 +20,11 @@ INLINE void put_filter(float* at, int64_t channel, V x) {
 #endif
 }
 
-// sums[rows][COLUMNS] = tiles[rows][floats] · panel[floats][COLUMNS], ROWS at a time in registers.
+// sums[rows][COLUMNS] = tiles[rows][floats] · panel[floats][COLUMNS], ROWS at a time in registers;
+// each float is one number, or with PAIRS two of 16 bit.
 // Rows that no core's own cache holds are fetched a step ahead: they are more than a CPU foresees.
 // So is, where the first cache is small, the panel that follows: a share of it in each step.
-template <bool AHEAD>
+template <bool AHEAD, bool PAIRS = HALF>
 static void multiply(const float* tiles, int64_t stride, const float* panel, const float* next,
                      float* sums, int64_t sums_stride, int64_t rows, int64_t floats) {
   const int64_t share = (CACHE_LINE * ROWS + rows - 1) / rows;
@@ -48,11 +49,13 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, con
 #pragma GCC unroll 2
           for (int v = 0; v < VECTORS; v++) {
 #if LEVEL == 4
-            sum[i][v] = V(_mm512_dpbf16_ps(__m512(sum[i][v]), __m512bh(_mm512_set1_ps(left)),
-                                           __m512bh(right[v])));
-#else
-            sum[i][v] += left * right[v];
+            if (PAIRS) {
+              sum[i][v] = V(_mm512_dpbf16_ps(__m512(sum[i][v]), __m512bh(_mm512_set1_ps(left)),
+                                             __m512bh(right[v])));
+              continue;
+            }
 #endif
+            sum[i][v] += left * right[v];
           }
         }
       }

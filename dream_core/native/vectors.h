@@ -105,7 +105,7 @@ INLINE void put(float* at, int64_t group, V x) {
 
 template <bool CAREFUL>
 INLINE V fetch(const Call& call, int64_t at, int64_t lanes) {
-#if LEVEL == 5
+#if LEVEL >= 4
   if (call.half) {
     const uint16_t* from = reinterpret_cast<const uint16_t*>(call.input) + at;
     if (CAREFUL) return whole(_mm256_maskz_loadu_epi16(__mmask16((1u << lanes) - 1), from));
@@ -116,9 +116,10 @@ INLINE V fetch(const Call& call, int64_t at, int64_t lanes) {
 }
 
 INLINE void deposit(const Call& call, int64_t at, int64_t lanes, V x) {
-#if LEVEL == 5
+#if LEVEL >= 4
   if (call.half) {
     uint16_t* to = reinterpret_cast<uint16_t*>(call.output) + at;
+    if (lanes == LANES) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halved(x));
     return _mm256_mask_storeu_epi16(to, __mmask16((1u << lanes) - 1), halved(x));
   }
 #endif

@@ -1,7 +1,7 @@
-// 3 × 3 convolutions, stride 1, zero padding 1, of float32 in NHWC (on AMX of bfloat16 too), and the
-// way back to what they read, with bias, ReLU, pool and one bit for each output ("alive") in the
-// same pass: by Winograd's F(4 × 4, 3 × 3) at the points 0, ±5/8, ±3/2, ∞; on AMX by plain sums; the
-// first layer too. convolution.py says what each argument means.
+// 3 × 3 convolutions, stride 1, zero padding 1, in NHWC, of float32 and where the CPU multiplies it
+// of bfloat16, and the way back to what they read, with bias, ReLU, pool and one bit for each output
+// ("alive") in the same pass: by Winograd's F(4 × 4, 3 × 3) at the points 0, ±5/8, ±3/2, ∞; on AMX
+// by plain sums; the first layer too. convolution.py says what each argument means.
 //
 // Compiled as one unit, in which this file includes itself once for each instruction path, and with
 // it the parts that do the work (*.h, each inside the path's namespace); `dream_supports` asks the
@@ -54,7 +54,7 @@ struct Call {
   int64_t top, bottom;   // the rows to do, from the one to before the other: multiples of TILE, or
                          // the height; all that is outside of them stays as it is
   int64_t back, rectify, pool, rounds_up, threads;
-  int64_t half;          // input and output are bfloat16: on AMX only, and not in planes
+  int64_t half;          // input and output are bfloat16, but for planes: from avx512_bf16 on
 };
 
 namespace {
@@ -181,8 +181,8 @@ struct Face {
 const Face FACES[] = {
     FACE(portable, portable, portable),
 #if X86
-    FACE(avx2, avx2, avx2), FACE(avx512, avx512, avx512), FACE(avx512_bf16, avx512, avx512),
-    FACE(amx, avx512, amx),
+    FACE(avx2, avx2, avx2), FACE(avx512, avx512, avx512), FACE(avx512_bf16, avx512_bf16, avx512_bf16),
+    FACE(amx, avx512_bf16, amx),
 #endif
 };
 
@@ -202,7 +202,7 @@ bool has_amx() {
 extern "C" {
 
 // Of the bits that come out: library.py's VERSION.
-int dream_version() { return 4; }
+int dream_version() { return 5; }
 
 // How many bytes a Call has: who has another idea of it comes from another release.
 int64_t dream_call_bytes() { return sizeof(Call); }
@@ -267,12 +267,10 @@ namespace PATH {
 #include "tiles.h"
 #include "cut.h"
 #endif
-#if LEVEL < 4
+#if LEVEL < 5
 #include "picture.h"
 #endif
-#if LEVEL != 4
 #include "gram.h"
-#endif
 
 }  // namespace PATH
 }  // namespace

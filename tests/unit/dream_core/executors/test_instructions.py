@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from dream_core import native
 from dream_core.architectures.vgg import VGG19
 from dream_core.dream import Dream
 from dream_core.executors import REFERENCE, Plan, Way
 from dream_core.model import Pooling
-from dream_core.native.library import READ_HALF
 from dream_core.spec import DreamSpec
 from tests.emulated import every_path
 from tests.thin import apart, gradient, network_of, random_picture, thin_model
@@ -61,11 +61,12 @@ def test_a_dose_of_one_moves_nothing(path: str, way: Way) -> None:
 
 
 @in_every_way
-def test_between_layers_lies_16_bit_where_the_path_reads_it(path: str, way: Way) -> None:
-    """Only what is multiplied in 16 bit is kept so, and never what is widened to be read."""
+def test_between_layers_lies_what_is_multiplied(path: str, way: Way) -> None:
+    """On every path that multiplies 16 bit, no more is kept."""
+    assert path in native.paths("float32")[:1] + native.paths("bfloat16")[:1]
     network = network_of(MODEL).run_by(way)
 
     features, _ = network.forward(random_picture(3, 20, 31), ["conv1_2", "relu2_1"])
 
-    half = way.precision == "fast" and path in READ_HALF
-    assert {kept.dtype for kept in features.values()} == {torch.bfloat16 if half else torch.float32}
+    kind = torch.bfloat16 if way.precision == "fast" else torch.float32
+    assert {kept.dtype for kept in features.values()} == {kind}

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from dream_core import native
 from dream_core.architectures.vgg import VGG16, VGG19
 from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
@@ -183,7 +182,7 @@ def test_features_asked_are_untouched_by_the_layers_behind_them(way: Way) -> Non
 
     assert together["conv1_2"].min() < 0
     assert torch.equal(alone["conv1_2"], together["conv1_2"])
-    short = way.precision == "fast" and (way.executor == "direct" or native.halves())
+    short = way.precision == "fast"
     assert together["conv1_2"].dtype == (torch.bfloat16 if short else torch.float32)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.emulated import every_path, paths_that_read_half
+from tests.emulated import every_path
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -18,7 +18,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("operands", "path"), ways, indirect=["path"])
     elif "dtype" in names:
         read = [(torch.float32, path) for _, path in plain]
-        read += [(torch.bfloat16, path) for path in paths_that_read_half()]
+        read += [(torch.bfloat16, path) for _, path in every_path("bfloat16")]
         metafunc.parametrize(("dtype", "path"), read, ids=str, indirect=["path"])
     else:
         metafunc.parametrize("path", [path for _, path in plain], indirect=True)

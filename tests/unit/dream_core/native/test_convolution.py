@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dream_core import native
-from tests.emulated import paths_that_read_half
+from tests.emulated import every_path
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
@@ -112,7 +112,7 @@ def test_it_agrees_with_torch_in_float64_both_ways(
         assert error(pulled, expected) < LIMITS[path]
 
 
-@pytest.mark.parametrize("path", paths_that_read_half(), indirect=True)
+@pytest.mark.parametrize("path", [path for _, path in every_path("bfloat16")], indirect=True)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_16_bit_in_and_out_only_round_what_float32_gives(
     path: str, shape: tuple[int, int, int, int]
@@ -272,6 +272,29 @@ def test_the_first_layer_agrees_with_torch_both_ways(
 
     plain = functional.conv2d(picture.double(), weight.double(), bias.double(), padding=1)
     assert error(found, plain.relu()) < 1e-6
+    arrives = gradient.double() * native.unpack(alive, outputs)
+    assert error(pulled, functional.conv_transpose2d(arrives, weight.double(), padding=1)) < 1e-6
+
+
+@pytest.mark.parametrize("path", [path for _, path in every_path("bfloat16")], indirect=True)
+@pytest.mark.parametrize("shape", [(1, 1, 3, 64), (13, 53, 3, 64), (9, 70, 4, 21)], ids=str)
+def test_the_first_layer_multiplies_float32_whatever_lies_behind_it(
+    path: str, shape: tuple[int, int, int, int]
+) -> None:
+    """A picture isn't rounded; 16 bit only rounds what is written, and is widened where read."""
+    height, width, channels, outputs = shape
+    picture = uniform(1, 1, channels, height, width).contiguous()
+    weight, bias = uniform(2, outputs, channels, 3, 3).contiguous(), uniform(3, outputs)
+    how = {"threads": 2, "operands": "bfloat16", "path": path}
+    alive, wide_alive = (native.new_alive(outputs, height, width) for _ in range(2))
+
+    found = native.convolve_picture(picture, weight, bias, alive=alive, **how)
+    gradient = uniform(4, *found.shape).bfloat16()
+    pulled = native.pull_back_to_picture(gradient, weight, alive=alive, **how)
+
+    wide = native.convolve_picture(picture, weight, bias, alive=wide_alive, threads=2)
+    assert torch.equal(found, wide.bfloat16())
+    assert torch.equal(alive, wide_alive)
     arrives = gradient.double() * native.unpack(alive, outputs)
     assert error(pulled, functional.conv_transpose2d(arrives, weight.double(), padding=1)) < 1e-6
 
