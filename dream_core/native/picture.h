@@ -1,13 +1,15 @@
 // The first layer, whose products are float32 on every path: few channels in, which lie in planes
 
-constexpr int64_t BAND = 16;  // rows that a thread takes at a time
-constexpr int64_t SOON = 512;  // floats from what is read or written to what is fetched meanwhile
+constexpr int64_t MOST_ROWS = 48;  // that a thread takes at a time; back, each time two more
+constexpr int64_t SOON = 1024;  // values from what is read or written to what is fetched meanwhile
 
-// Both ways a row of W positions is multiplied by a small matrix: (W, 9 · C) · (9 · C, K) forward,
-// (W, K) · (K, 9 · C) back.
+// Both ways a row of W positions is multiplied by a small matrix, ROWS positions at a time: forward
+// (W, 9 · C) · (9 · C, K), read from the rows of the planes as they lie; (W, K) · (K, 9 · C) back.
 struct Strip {
   int64_t depth, columns, rows;  // of that product, the last two rounded up
-  int64_t stride, left_floats, panel_floats, ring_floats, own_floats;
+  int64_t stride, left_floats, panel_floats, own_floats;
+  int64_t ring_floats;  // of one row of products, back
+  int64_t band;         // rows that a thread takes at a time
 };
 
 static Strip strip_of(const Call& call) {
@@ -15,11 +17,14 @@ static Strip strip_of(const Call& call) {
   strip.depth = call.back ? round_up(call.inputs, LANES) : 9 * call.inputs;
   strip.columns = round_up(call.back ? 9 * call.outputs : call.outputs, COLUMNS);
   strip.rows = round_up(call.width, ROWS);
-  strip.stride = round_up(strip.depth, 16) + 16;
-  strip.left_floats = strip.rows * strip.stride;
   strip.panel_floats = strip.depth * COLUMNS;
-  strip.ring_floats = (strip.rows + 2) * strip.columns;
-  strip.own_floats = round_up(strip.left_floats + 3 * strip.ring_floats, 1024) + 16;
+  // Forward all rows that are read, with a zero at either end; back the ROWS positions in hand.
+  strip.stride = call.back ? strip.depth + 16 : strip.rows + 2;
+  strip.left_floats = round_up((call.back ? ROWS : 3 * call.inputs) * strip.stride, 16);
+  strip.ring_floats = call.back ? (strip.rows + 2) * strip.columns : 0;
+  const int64_t sums = call.back ? 3 * strip.ring_floats : ROWS * strip.columns;
+  strip.own_floats = round_up(strip.left_floats + sums, 1024) + 16;
+  strip.band = std::min(MOST_ROWS, call.height / (4 * call.threads) + 1);
   return strip;
 }
 
@@ -29,41 +34,56 @@ static int64_t picture_scratch_bytes(const Call& call) {
   return (round_up(shared, 16) + call.threads * strip.own_floats) * int64_t(sizeof(float));
 }
 
-static void multiply_row(const Strip& strip, const Job& job, const float* left, float* sums) {
-  for (int64_t column = 0; column < strip.columns; column += COLUMNS)
-    multiply<false, false>(left, strip.stride,
-                           job.shared + column / COLUMNS * strip.panel_floats, nullptr,
-                           sums + column, strip.columns, strip.rows, strip.depth);
+// sums[ROWS][COLUMNS] of the positions from `x` on: each tap's row is read from its place on.
+static void multiply_planes(const Strip& strip, const float* rows, int64_t x, const float* panel,
+                            float* sums) {
+  V sum[ROWS][VECTORS] = {};
+  for (int64_t row = 0; row < strip.depth / 3; row++) {
+    const float* at = rows + row * strip.stride + x;
+#pragma GCC unroll 3
+    for (int tap = 0; tap < 3; tap++, panel += COLUMNS) {
+      V right[VECTORS];
+#pragma GCC unroll 2
+      for (int v = 0; v < VECTORS; v++) right[v] = load(panel + v * LANES);
+#pragma GCC unroll 12
+      for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+        for (int v = 0; v < VECTORS; v++) sum[i][v] += at[i + tap] * right[v];
+    }
+  }
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < VECTORS; v++) store(sums + i * strip.columns + v * LANES, sum[i][v]);
 }
 
 static void take_bands(Job& job, int64_t slot) {
   const Call& call = *job.call;
   const Strip strip = strip_of(call);
-  float* left = job.own + slot * job.own_floats;
-  float* sums = left + strip.left_floats;
-  float* rows = sums + strip.ring_floats;  // the 3 · C rows around y, a zero at either end
-  for (int64_t first; (first = job.next++ * BAND) < call.height;)
-    for (int64_t y = first; y < std::min(first + BAND, call.height); y++) {
+  float* rows = job.own + slot * job.own_floats;
+  float* sums = rows + strip.left_floats;
+  for (int64_t first; (first = job.next++ * strip.band) < call.height;)
+    for (int64_t y = first; y < std::min(first + strip.band, call.height); y++) {
+      std::memset(rows, 0, strip.left_floats * sizeof(float));
       for (int64_t i = 0; i < 3 * call.inputs; i++) {
         const int64_t at_y = y + i % 3 - 1;
-        float* row = rows + i * (call.width + 2);
-        std::memset(row, 0, (call.width + 2) * sizeof(float));
         if (at_y >= 0 && at_y < call.height)
-          std::memcpy(row + 1, call.input + (i / 3 * call.height + at_y) * call.width,
+          std::memcpy(rows + i * strip.stride + 1,
+                      call.input + (i / 3 * call.height + at_y) * call.width,
                       call.width * sizeof(float));
       }
-      for (int64_t x = 0; x < call.width; x++)
-        for (int64_t i = 0; i < 3 * call.inputs; i++)
-          std::memcpy(left + x * strip.stride + 3 * i, rows + i * (call.width + 2) + x,
-                      3 * sizeof(float));
-      multiply_row(strip, job, left, sums);
-      for (int64_t x = 0; x < call.width; x++)
-        for (int64_t channel = 0; channel < call.outputs; channel += LANES) {
-          __builtin_prefetch(call.output + (y * call.width + x) * call.outputs + channel + SOON, 1);
-          V value = load(sums + x * strip.columns + channel);
-          if (call.bias) value += load_some(call.bias + channel, lanes_at(call.outputs, channel));
-          write(call, y, x, channel, value);
-        }
+      for (int64_t x = 0; x < call.width; x += ROWS) {
+        for (int64_t column = 0; column < strip.columns; column += COLUMNS)
+          multiply_planes(strip, rows, x, job.shared + column / COLUMNS * strip.panel_floats,
+                          sums + column);
+        for (int64_t i = 0; i < std::min<int64_t>(ROWS, call.width - x); i++)
+          for (int64_t channel = 0; channel < call.outputs; channel += LANES) {
+            expect_to_write(call, (y * call.width + x + i) * call.outputs + channel + SOON);
+            V value = load(sums + i * strip.columns + channel);
+            if (call.bias) value += load_some(call.bias + channel, lanes_at(call.outputs, channel));
+            write(call, y, x + i, channel, value);
+          }
+      }
     }
 }
 
@@ -81,15 +101,21 @@ static void spread_row(const Call& call, const Strip& strip, const Job& job, int
     std::memset(row, 0, strip.ring_floats * sizeof(float));
     return;
   }
-  for (int64_t x = 0; x < call.width; x++)
-    for (int64_t channel = 0; channel < strip.depth; channel += LANES) {
-      const int64_t lanes = lanes_at(call.inputs, channel);
-      __builtin_prefetch(call.input + (y * call.width + x) * call.inputs + channel + SOON);
-      const V value = lanes < LANES ? read_row<true>(call, y, x, channel, lanes)
-                                    : read_row<false>(call, y, x, channel, lanes);
-      store(left + x * strip.stride + channel, value);
-    }
-  multiply_row(strip, job, left, row + strip.columns);
+  for (int64_t x = 0; x < call.width; x += ROWS) {
+    for (int64_t i = 0; i < std::min<int64_t>(ROWS, call.width - x); i++)
+      for (int64_t channel = 0; channel < strip.depth; channel += LANES) {
+        const int64_t lanes = lanes_at(call.inputs, channel);
+        expect_to_read(call, (y * call.width + x + i) * call.inputs + channel + SOON);
+        const V value = lanes < LANES ? read_row<true>(call, y, x + i, channel, lanes)
+                                      : read_row<false>(call, y, x + i, channel, lanes);
+        store(left + i * strip.stride + channel, value);
+      }
+    for (int64_t column = 0; column < strip.columns; column += COLUMNS)
+      multiply<false, false>(left, strip.stride,
+                             job.shared + column / COLUMNS * strip.panel_floats, nullptr,
+                             row + (x + 1) * strip.columns + column, strip.columns, ROWS,
+                             strip.depth);
+  }
   std::memset(row, 0, strip.columns * sizeof(float));
   std::memset(row + (call.width + 1) * strip.columns, 0, strip.columns * sizeof(float));
 }
@@ -100,10 +126,10 @@ static void take_bands_back(Job& job, int64_t slot) {
   const Strip strip = strip_of(call);
   float* left = job.own + slot * job.own_floats;
   float* ring = left + strip.left_floats;
-  for (int64_t first; (first = job.next++ * BAND) < call.height;) {
+  for (int64_t first; (first = job.next++ * strip.band) < call.height;) {
     spread_row(call, strip, job, first - 1, left, ring);
     spread_row(call, strip, job, first, left, ring);
-    for (int64_t y = first; y < std::min(first + BAND, call.height); y++) {
+    for (int64_t y = first; y < std::min(first + strip.band, call.height); y++) {
       spread_row(call, strip, job, y + 1, left, ring);
       for (int64_t x = 0; x < call.width; x++) {
         Few sum = {};

@@ -174,12 +174,13 @@ static void transform_filters(const Call& call, int64_t column, float* panel) {
 // Fetch what the tile to the right of that at (y, x) writes, if none is pooled: a store that finds
 // its line in no cache holds up all that come after it.
 INLINE void fetch_output(const Call& call, int64_t y, int64_t x, int64_t channel) {
-  const float* to = call.output + (y * call.width + x + TILE) * call.outputs + channel;
+  if (channel % (call.half ? 2 * CACHE_LINE : CACHE_LINE)) return;
+  const int64_t at = (y * call.width + x + TILE) * call.outputs + channel;
 #pragma GCC unroll 4
   for (int i = 0; i < TILE; i++)
 #pragma GCC unroll 4
     for (int j = 0; j < TILE; j++)
-      __builtin_prefetch(to + (i * call.width + j) * call.outputs, 1);
+      expect_to_write(call, at + (i * call.width + j) * call.outputs);
 }
 
 // Finish `columns` output channels of `count` tiles from sums[POINTS][plane], rows of `columns`.
@@ -192,7 +193,7 @@ static void transform_output(const Call call, int64_t first, int64_t count, int6
     const int64_t wide = std::min<int64_t>(TILE, call.width - x);
     for (int64_t c = 0; c < columns && column + c < call.outputs; c += LANES) {
       const int64_t channel = column + c;
-      if ((!call.pool || call.back) && channel % CACHE_LINE == 0) fetch_output(call, y, x, channel);
+      if (!call.pool || call.back) fetch_output(call, y, x, channel);
       const float* at = sums + t * columns + c;
       V lines[4][6], points[6], line[4], values[4][4];
 #pragma GCC unroll 6

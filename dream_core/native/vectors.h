@@ -103,6 +103,14 @@ INLINE void put(float* at, int64_t group, V x) {
 
 // ---- what a call reads and writes: `lanes` of its values from the `at`-th on, all if not CAREFUL
 
+// Have the caches fetch the line of the `at`-th value, which will be read or written.
+INLINE void expect_to_read(const Call& call, int64_t at) {
+  __builtin_prefetch(reinterpret_cast<const char*>(call.input) + at * (call.half ? 2 : 4));
+}
+INLINE void expect_to_write(const Call& call, int64_t at) {
+  __builtin_prefetch(reinterpret_cast<char*>(call.output) + at * (call.half ? 2 : 4), 1);
+}
+
 template <bool CAREFUL>
 INLINE V fetch(const Call& call, int64_t at, int64_t lanes) {
 #if LEVEL >= 4
