@@ -25,7 +25,7 @@ from dream_core.executors.probe import Probe
 from dream_core.executors.way import Way
 from dream_core.means import check_network, load, new_plan, new_stream
 from dream_core.networks import Network
-from dream_core.objectives import correlate, correlate_by_kernel
+from dream_core.objectives import BY_KERNEL, BY_TORCH
 from dream_core.optim import LBFGS, Adam, Look, Optimizer
 from dream_core.picture import scale
 from dream_core.sights import Sight, look
@@ -240,14 +240,14 @@ class Dream:
     def _capture(self) -> tuple[tuple[Wish, ...], Looked | None]:
         """Return what is asked, and the look at the source that the first step goes on from."""
         # What the kernel's version stands for in a plan, and no other plan has its bits from it.
-        by = correlate_by_kernel if self.plan.executor == "winograd" else correlate
+        by = BY_KERNEL if self.plan.executor == "winograd" else BY_TORCH
         wishes, first = capture(
             self._picture,
             self._style_source,
             self.spec,
             self.network.model,
             see=self._see,
-            correlate=by,
+            products=by,
         )
         return wishes, None if self._stream else first  # what is started ahead looks for itself
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from dream_core.model import Model
-from dream_core.objectives import ContentHold, GramDose, Objective
+from dream_core.objectives import ContentHold, GramDose, Objective, Products
 from dream_core.objectives.objective import Pull, wide_enough
 from dream_core.sights import Sight
 from dream_core.sights.sight import Measure
@@ -44,7 +44,7 @@ def capture(
     model: Model,
     *,
     see: See,
-    correlate: Measure,
+    products: Products,
 ) -> tuple[tuple[Wish, ...], Looked | None]:
     """Fix every target by the plan that also steps, or dose 1 would not be exactly nothing.
 
@@ -55,13 +55,13 @@ def capture(
         spec: what is dreamed.
         model: whose layers are asked.
         see: how the plan looks.
-        correlate: how it makes a Gram matrix.
+        products: how Gram matrices and their pulls are computed.
 
     Returns:
         The wishes; and the look at the picture that they come from. None where it looked at another
         size, or features that it holds are targets now.
     """
-    grams = [(layer, correlate) for layer in spec.layers]
+    grams = [(layer, products.correlate) for layer in spec.layers]
     held = [(layer, _itself) for layer in spec.content_layers]
     same_size = spec.style_scale == 1
     seen: list[Tensor] = []
@@ -77,7 +77,7 @@ def capture(
     wishes = []
     for (layer, dose), texture in zip(spec.layers.items(), textures, strict=False):
         target = texture / there[layer]
-        wishes.append(Wish(layer, layer, GramDose.capture(target, dose, here[layer], correlate)))
+        wishes.append(Wish(layer, layer, GramDose.capture(target, dose, here[layer], products)))
     features = seen[len(seen) - len(held) :]
     for layer, target in zip(spec.content_layers, features, strict=True):
         wishes.append(Wish(f"content:{layer}", layer, ContentHold(target), spec.content_weight))

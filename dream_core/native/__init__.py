@@ -8,7 +8,7 @@ from dream_core.native.convolution import (
     pull_back_to_picture,
     unpack,
 )
-from dream_core.native.gram import correlate, correlates
+from dream_core.native.gram import correlate, pull, reads
 from dream_core.native.library import VERSION, Operands, available, paths, reason
 
 __all__ = [
@@ -18,11 +18,12 @@ __all__ = [
     "convolve",
     "convolve_picture",
     "correlate",
-    "correlates",
     "new_alive",
     "paths",
+    "pull",
     "pull_back",
     "pull_back_to_picture",
+    "reads",
     "reason",
     "unpack",
 ]

@@ -1,4 +1,4 @@
-"""The kernel's Gram matrix: the products of every pair of channels, summed over all positions."""
+"""The kernel's Gram matrix, and what it pulls: products of every pair of channels."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ from dream_core.native.library import Operands, paths
 _OPERANDS: dict[torch.dtype, Operands] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
-def correlates(features: Tensor) -> bool:
-    """Return whether the kernel reads such features here."""
+def reads(features: Tensor) -> bool:
+    """Return whether the kernel reads and writes such features here."""
     return (
         features.device.type == "cpu"
         and features.shape[0] == 1
@@ -21,7 +21,7 @@ def correlates(features: Tensor) -> bool:
 
 
 def correlate(features: Tensor, *, threads: int, path: str | None = None) -> Tensor:
-    """Return F Fᵀ, (C, C) float32, of features, (1, C, H, W), that it `correlates`.
+    """Return F Fᵀ, (C, C) float32, of features, (1, C, H, W), that it `reads`.
 
     Products of 16-bit features are exact, and all sums are float32.
 
@@ -30,7 +30,7 @@ def correlate(features: Tensor, *, threads: int, path: str | None = None) -> Ten
         threads: at most so many; the result's bits don't depend on it.
         path: one of the dtype's `paths`; the best where None.
     """
-    if not correlates(features):
+    if not reads(features):
         raise ValueError("the kernel reads one picture's features, channels last in memory")
     _, channels, height, width = features.shape
     found = torch.empty(channels, channels)
@@ -39,3 +39,41 @@ def correlate(features: Tensor, *, threads: int, path: str | None = None) -> Ten
     )
     run("dream_gram", "dream_gram_scratch_bytes", call, path, _OPERANDS[features.dtype])
     return found
+
+
+def pull(
+    features: Tensor,
+    weights: Tensor,
+    onto: Tensor | None = None,
+    *,
+    over: bool = False,
+    threads: int,
+    path: str | None = None,
+) -> Tensor:
+    """Return weights · F at every position of features, (1, C, H, W), that it `reads`.
+
+    Products and sums are float32, whatever is read and written.
+
+    Args:
+        features: channels last in memory.
+        weights: (C, C) float32, symmetric, contiguous.
+        onto: (1, C, H, W) that it `reads`: what is added to, in place, and returned.
+        over: without `onto`, write over the features.
+        threads: at most so many; the result's bits don't depend on it.
+        path: one of the wider dtype's `paths`; the best where None.
+    """
+    to = onto if onto is not None else features if over else torch.empty_like(features)
+    _, channels, height, width = features.shape
+    if not (reads(features) and reads(to) and to.shape == features.shape):
+        raise ValueError("the kernel reads one picture's features, channels last in memory")
+    square = weights.shape == (channels, channels) and weights.is_contiguous()
+    if not square or weights.dtype != torch.float32:
+        raise ValueError(f"weights must be {(channels, channels)} float32, contiguous")
+    call = call_of(
+        features, weights, to, size=(height, width), channels=(channels, channels), threads=threads
+    )
+    halves = [each.dtype == torch.bfloat16 for each in (features, to)]
+    call.half, call.adds = halves[0] + 2 * halves[1], onto is not None
+    operands: Operands = "bfloat16" if any(halves) else "float32"
+    run("dream_pull", "dream_pull_scratch_bytes", call, path, operands)
+    return to

@@ -24,7 +24,7 @@ BEST_FIRST: dict[Operands, tuple[str, ...]] = {
 ADDRESSES = ("input", "weight", "bias", "output", "alive", "scratch", "parallel")
 NUMBERS = (
     *("height", "width", "inputs", "outputs", "top", "bottom"),
-    *("back", "rectify", "pool", "rounds_up", "threads", "half"),
+    *("back", "rectify", "pool", "rounds_up", "threads", "half", "adds"),
 )
 
 
@@ -98,11 +98,10 @@ def load(file: Path) -> ctypes.CDLL | str:
     told = [getattr(found, name, int)() for name in ("dream_version", "dream_call_bytes")]
     if told != [VERSION, ctypes.sizeof(Call)] or not hasattr(found, "dream_deflate"):
         return f"{file.name} is of another release: run `python -m dream_core.native.build` again"
-    for name in ("dream_convolve", "dream_convolve_picture", "dream_gram"):
-        getattr(found, name).restype = None
-    for name in ("dream_scratch_bytes", "dream_picture_scratch_bytes", "dream_gram_scratch_bytes"):
-        getattr(found, name).restype = ctypes.c_int64
-    found.dream_pull_back_to_picture.restype = None
+    for name in ("convolve", "convolve_picture", "pull_back_to_picture", "gram", "pull"):
+        getattr(found, f"dream_{name}").restype = None
+    for name in ("scratch", "picture_scratch", "gram_scratch", "pull_scratch"):
+        getattr(found, f"dream_{name}_bytes").restype = ctypes.c_int64
     return found
 
 

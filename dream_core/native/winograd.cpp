@@ -54,7 +54,9 @@ struct Call {
   int64_t top, bottom;   // the rows to do, from the one to before the other: multiples of TILE, or
                          // the height; all that is outside of them stays as it is
   int64_t back, rectify, pool, rounds_up, threads;
-  int64_t half;          // input and output are bfloat16, but for planes: from avx512_bf16 on
+  int64_t half;          // input and output are bfloat16, but for planes: from avx512_bf16 on; of a
+                         // pull 1: its input is, 2: its output, 3: both
+  int64_t adds;          // a pull adds to output
 };
 
 namespace {
@@ -170,19 +172,21 @@ struct Face {
   void (*pull_back_to_picture)(const Call&);
   int64_t (*gram_scratch_bytes)(const Call&);
   void (*correlate)(const Call&);
+  int64_t (*pull_scratch_bytes)(const Call&);
+  void (*pull)(const Call&);
 };
 
-#define FACE(path, first, gram)                                                         \
-  {path::scratch_bytes, path::convolve, first::picture_scratch_bytes,                   \
-   first::convolve_picture, first::pull_back_to_picture, gram::gram_scratch_bytes,      \
-   gram::correlate}
+// What is multiplied in float32 on every path is of `plain`.
+#define FACE(path, plain)                                                               \
+  {path::scratch_bytes, path::convolve, plain::picture_scratch_bytes,                   \
+   plain::convolve_picture, plain::pull_back_to_picture, path::gram_scratch_bytes,      \
+   path::correlate, plain::pull_scratch_bytes, plain::pull}
 
 // In the order of library.py's PATHS.
 const Face FACES[] = {
-    FACE(portable, portable, portable),
+    FACE(portable, portable),
 #if X86
-    FACE(avx2, avx2, avx2), FACE(avx512, avx512, avx512), FACE(avx512_bf16, avx512_bf16, avx512_bf16),
-    FACE(amx, avx512_bf16, amx),
+    FACE(avx2, avx2), FACE(avx512, avx512), FACE(avx512_bf16, avx512_bf16), FACE(amx, avx512_bf16),
 #endif
 };
 
@@ -247,6 +251,13 @@ int64_t dream_gram_scratch_bytes(int path, const Call* call) {
 }
 
 void dream_gram(int path, const Call* call) { FACES[path].correlate(*call); }
+
+// input, (height, width, inputs), times weight, (inputs, inputs), to output, which may be input.
+int64_t dream_pull_scratch_bytes(int path, const Call* call) {
+  return FACES[path].pull_scratch_bytes(*call);
+}
+
+void dream_pull(int path, const Call* call) { FACES[path].pull(*call); }
 }
 
 #else  // from here on: once for each path
@@ -269,6 +280,7 @@ namespace PATH {
 #endif
 #if LEVEL < 5
 #include "picture.h"
+#include "pull.h"
 #endif
 #include "gram.h"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -40,11 +40,49 @@ def correlate(features: Tensor) -> Tensor:
         return found
 
 
-def correlate_by_kernel(features: Tensor) -> Tensor:
-    """`correlate`, by the native kernel where it reads such features."""
-    if not native.correlates(features):
+def pull(features: Tensor, weights: Tensor, onto: Tensor | None, over: bool) -> Tensor:
+    """Return weights · F at every position; see `Pull`.
+
+    Args:
+        features: (1, C, H, W), any float dtype.
+        weights: (C, C), symmetric.
+        onto: (1, C, H, W) that it is added to, in place; may be a part that is cut out.
+        over: without `onto`, whether to write over the features.
+    """
+    flat = features.flatten(2)[0]
+    if onto is not None:
+        return _add_product(onto, flat.mT, weights)
+    if not over:
+        # Laid out as the features are, whichever way: an executor goes on from there.
+        pulled = torch.mm(weights.to(flat.dtype), flat, out=torch.empty_like(flat))
+        return pulled.view_as(features)
+    for few in _few(flat.mT):
+        few.copy_(few @ weights.to(few.dtype))
+    return flat.view_as(features)
+
+
+def _correlate_by_kernel(features: Tensor) -> Tensor:
+    if not native.reads(features):
         return correlate(features)
     return native.correlate(features.detach(), threads=torch.get_num_threads())
+
+
+def _pull_by_kernel(features: Tensor, weights: Tensor, onto: Tensor | None, over: bool) -> Tensor:
+    if not (native.reads(features) and (onto is None or native.reads(onto))):
+        return pull(features, weights, onto, over)
+    return native.pull(features, weights, onto, over=over, threads=torch.get_num_threads())
+
+
+class Products(NamedTuple):
+    """How products of features are computed."""
+
+    correlate: Callable[[Tensor], Tensor]
+    pull: Callable[[Tensor, Tensor, Tensor | None, bool], Tensor]
+
+
+BY_TORCH = Products(correlate, pull)
+BY_KERNEL = Products(_correlate_by_kernel, _pull_by_kernel)
+"""The native kernel's, where it reads such features, else torch's."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +96,7 @@ class GramDose:
 
     target: Tensor  # (C, C): dose · G₀
     elements: int  # C·H·W of the layer over the whole picture, whatever part is asked
-    correlate: Callable[[Tensor], Tensor] = correlate  # or another way to the same
+    products: Products
 
     @classmethod
     def capture(
@@ -66,14 +104,14 @@ class GramDose:
         gram: Tensor,
         dose: float,
         elements: int,
-        correlate: Callable[[Tensor], Tensor] = correlate,
+        products: Products = BY_TORCH,
     ) -> Self:
         """Fix the target from the source's Gram matrix, divided by the source's own elements."""
-        return cls(dose * gram, elements, correlate)
+        return cls(dose * gram, elements, products)
 
     def measure(self, features: Tensor) -> Tensor:
         """Return the part's share of the statistic, as in `correlate`."""
-        return self.correlate(features)
+        return self.products.correlate(features)
 
     def solve(self, statistic: Tensor) -> tuple[Tensor, Pull]:
         """Return the loss and how it pulls: 4 / (C² · N) · (G − dose · G₀) F."""
@@ -81,16 +119,7 @@ class GramDose:
         weights = excess.detach() * (4 / (excess.numel() * self.elements))
 
         def pull(features: Tensor, onto: Tensor | None = None, *, over: bool = False) -> Tensor:
-            flat = features.detach().flatten(2)[0]
-            if onto is not None:
-                return _add_product(onto, flat.mT, weights)
-            if not over:
-                # Laid out as the features are, whichever way: an executor goes on from there.
-                pulled = torch.mm(weights.to(flat.dtype), flat, out=torch.empty_like(flat))
-                return pulled.view_as(features)
-            for few in _few(flat.mT):
-                few.copy_(few @ weights.to(few.dtype))
-            return flat.view_as(features)
+            return self.products.pull(features.detach(), weights, onto, over)
 
         return excess.square().mean(), pull
 

@@ -195,6 +195,45 @@ static void correlate(int path, int64_t positions, int64_t channels) {
     }
 }
 
+// What a dose pulls, each thread's share of it; `half` as in Call. Written over what is read too.
+static void pull(int path, int64_t positions, int64_t channels, int64_t half, bool adds) {
+  const auto features = uniforms(positions * channels), weight = uniforms(channels * channels);
+  auto read = upper(features);
+  std::vector<float> known(features), found(features.size());
+  if (half & 1) widen(read, known.data());
+  std::vector<uint16_t> written(features.size());
+  const int64_t output_bytes = features.size() * (half & 2 ? 2 : 4);
+  Call call = {};
+  call.height = 1, call.width = positions, call.inputs = call.outputs = channels;
+  call.half = half, call.adds = adds, call.weight = weight.data();
+  call.input = half & 1 ? reinterpret_cast<const float*>(read.data()) : known.data();
+  call.output = half & 2 ? reinterpret_cast<float*>(written.data()) : found.data();
+  if (adds)  // to zeros: what repeats all starts from 0xff
+    for (call.threads = 1; call.threads < 6; call.threads += 4) {
+      const int64_t bytes = dream_pull_scratch_bytes(path, &call);
+      call.scratch = static_cast<char*>(std::aligned_alloc(64, round_up(bytes, 64)));
+      std::memset(call.output, 0, output_bytes);
+      dream_pull(path, &call);
+      std::free(call.scratch);
+    }
+  else
+    repeat(path, call, 1, dream_pull_scratch_bytes, dream_pull, output_bytes);
+  if (half & 2) widen(written, found.data());
+  double apart = 0, size = 1e-20;
+  for (int64_t i = 0; i < positions; i++)
+    for (int64_t k = 0; k < channels; k++) {
+      double sum = 0;
+      for (int64_t c = 0; c < channels; c++)
+        sum += double(known[i * channels + c]) * weight[c * channels + k];
+      const double off = found[i * channels + k] - sum;
+      apart += off * off, size += sum * sum;
+    }
+  if (std::sqrt(apart / size) < (half & 2 ? 5e-3 : 1e-5)) return;
+  wrong++;
+  std::printf("path %d, pull at %ld, %ld channels, half %ld\n", path, long(positions),
+              long(channels), long(half));
+}
+
 // Packed bytes fit in the room that was told, and their end is in it.
 static void pack() {
   for (const int64_t count : {0, 1, 65535, 65536, 150001})
@@ -229,7 +268,11 @@ int main() {
       check(path, 1, 1, 3, 64, 0, 0, true, half);
     }
     for (const int64_t positions : {1, 31, 257, 2100})
-      for (const int64_t channels : {1, 5, 33, 64}) correlate(path, positions, channels);
+      for (const int64_t channels : {1, 5, 33, 64}) {
+        correlate(path, positions, channels);
+        for (int64_t half = 0; half < (path < 3 ? 1 : 4); half++)
+          for (const bool adds : {false, true}) pull(path, positions, channels, half, adds);
+      }
     std::printf("path %d: %d wrong\n", path, wrong);
   }
   return wrong > 0;

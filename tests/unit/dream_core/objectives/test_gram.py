@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from dream_core.objectives import GramDose, correlate, correlate_by_kernel
+from dream_core.objectives import BY_KERNEL, BY_TORCH, GramDose, correlate
 
 
 def uniform(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -68,7 +68,32 @@ def test_the_kernel_and_torch_correlate_alike(dtype: torch.dtype) -> None:
     features = uniform(9, 1, 40, 31, 17, dtype=torch.float64).to(dtype)
 
     for laid in (features, features.contiguous(memory_format=torch.channels_last)):
-        assert_close(correlate_by_kernel(laid), correlate(laid), rtol=1e-5, atol=0)
+        assert_close(BY_KERNEL.correlate(laid), correlate(laid), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("far", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("near", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("cut", [(), (slice(2, 7),), (slice(2, 7), slice(1, 4))], ids=len)
+def test_the_kernel_and_torch_pull_alike(
+    cut: tuple[slice, ...], near: torch.dtype, far: torch.dtype
+) -> None:
+    """Anew, over the features and onto what is there; torch does what the kernel doesn't read."""
+    laid = torch.channels_last
+    features = uniform(5, 1, 40, 9, 8).to(near, memory_format=laid)[:, :, *cut]
+    came = uniform(6, 1, 40, 9, 8).to(far, memory_format=laid)[:, :, *cut]
+    weights = correlate(uniform(7, 1, 40, 3, 3)) / 90
+
+    expected = BY_TORCH.pull(features.double(), weights.double(), None, False)
+    anew = BY_KERNEL.pull(features, weights, None, False)
+    onto = BY_KERNEL.pull(features, weights, came.clone(memory_format=laid), False)
+    over = BY_KERNEL.pull(features.clone(memory_format=laid), weights, None, True)
+
+    assert anew.dtype == over.dtype == near
+    assert onto.dtype == far
+    rough = 2e-2 if torch.bfloat16 in (near, far) else 1e-5
+    assert_close(anew.double(), expected, atol=rough, rtol=rough)
+    assert_close(over, anew, atol=rough, rtol=rough)
+    assert_close(onto.double(), expected + came, atol=rough, rtol=rough)
 
 
 def test_a_dose_of_one_pulls_at_nothing() -> None:

@@ -1,0 +1,74 @@
+// What a Gram dose pulls at its layer: (positions, C) · (C, C), written, or added to what is there.
+// Products and sums are float32 on every path, whatever is read and written.
+
+constexpr int64_t PULLED = 96;  // positions that fit into the nearest caches
+static_assert(PULLED % ROWS == 0, "positions in hand are whole rows");
+
+struct Pull {
+  int64_t positions, panels, stride;
+  int64_t panel_floats, left_floats, own_floats;
+};
+
+static Pull pull_of(const Call& call) {
+  Pull pull;
+  pull.positions = call.height * call.width;
+  pull.panels = (call.inputs + COLUMNS - 1) / COLUMNS;
+  pull.stride = round_up(call.inputs, 16) + 16;
+  pull.panel_floats = call.inputs * COLUMNS;
+  pull.left_floats = PULLED * pull.stride;
+  pull.own_floats = round_up(pull.left_floats + PULLED * COLUMNS, 1024) + 16;
+  return pull;
+}
+
+static int64_t pull_scratch_bytes(const Call& call) {
+  const Pull pull = pull_of(call);
+  return (pull.panels * pull.panel_floats + call.threads * pull.own_floats) * int64_t(sizeof(float));
+}
+
+static void take_positions_to_pull(Job& job, int64_t slot) {
+  const Call& call = *job.call;
+  const Pull pull = pull_of(call);
+  const int64_t channels = call.inputs;
+  Call reading = call, writing = call;
+  reading.half = call.half & 1, writing.half = call.half >> 1;
+  Call there = writing;
+  there.input = call.output;
+  float* left = job.own + slot * job.own_floats;
+  float* sums = left + pull.left_floats;
+  for (int64_t first; (first = job.next++ * PULLED) < pull.positions;) {
+    const int64_t count = std::min(PULLED, pull.positions - first);
+    for (int64_t i = 0; i < count; i++)
+      for (int64_t channel = 0; channel < channels; channel += LANES)
+        store(left + i * pull.stride + channel,
+              fetch<true>(reading, (first + i) * channels + channel, lanes_at(channels, channel)));
+    for (int64_t panel = 0; panel < pull.panels; panel++) {
+      multiply<false, false>(left, pull.stride, job.shared + panel * pull.panel_floats, nullptr,
+                             sums, COLUMNS, round_up(count, ROWS), channels);
+      const int64_t last = std::min<int64_t>((panel + 1) * COLUMNS, channels);
+      for (int64_t i = 0; i < count; i++)
+        for (int64_t channel = panel * COLUMNS; channel < last; channel += LANES) {
+          const int64_t at = (first + i) * channels + channel, lanes = lanes_at(channels, channel);
+          V value = load(sums + i * COLUMNS + channel % COLUMNS);
+          if (call.adds) value += fetch<true>(there, at, lanes);
+          deposit(writing, at, lanes, value);
+        }
+    }
+  }
+}
+
+static void pull(const Call& call) {
+  const Pull pull = pull_of(call);
+  Job job;
+  job.call = &call;
+  job.shared = reinterpret_cast<float*>(call.scratch);
+  job.own = job.shared + round_up(pull.panels * pull.panel_floats, 16);
+  job.own_floats = pull.own_floats;
+  for (int64_t panel = 0; panel < pull.panels; panel++)
+    for (int64_t k = 0; k < call.inputs; k++) {
+      float* to = job.shared + panel * pull.panel_floats + k * COLUMNS;
+      const int64_t columns = std::min<int64_t>(COLUMNS, call.inputs - panel * COLUMNS);
+      std::memset(to, 0, COLUMNS * sizeof(float));
+      std::memcpy(to, call.weight + k * call.inputs + panel * COLUMNS, columns * sizeof(float));
+    }
+  job.work = take_positions_to_pull, run(job);
+}
