@@ -32,9 +32,9 @@ it and writes this page; nobody types a figure.
 **Yours differ.** These are of the machines named below, with nothing else running on them. Another
 CPU has other vectors and another memory; which way of computing pays there is
 [measured by the probe](engine.md) when a worker first starts. For your own figures run `make bench`
-in your clone: on two cores it takes 25 minutes where 16 bit pay and an hour where they don't, writes
-this page anew, and `git checkout docs/reference` brings ours back. `make bench ARGS=--quick` tries it
-in seconds.
+in your clone: on two cores it takes 25 minutes where 16 bit pay and an hour where they don't. It
+writes this page anew, and `git checkout docs/reference` brings ours back. `make bench ARGS=--quick`
+tries it in seconds.
 
 Every figure was taken turn about with its baseline in one run, and is the median over the turns.
 All that was told, with the commit, is in [performance.jsonl](performance.jsonl).
