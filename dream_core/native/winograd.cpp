@@ -37,6 +37,16 @@ namespace {
 
 enum Pool : int64_t { NO_POOL, MAX_POOL, AVERAGE_POOL };
 
+// Bytes of the cache that a core has for itself; 0 where the system doesn't tell.
+[[maybe_unused]] int64_t own_cache() {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  static const int64_t bytes = std::max<int64_t>(0, sysconf(_SC_LEVEL2_CACHE_SIZE));
+  return bytes;
+#else
+  return 0;
+#endif
+}
+
 using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);  // GOMP_parallel
 
 }  // namespace
