@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import pairwise, zip_longest
 from math import prod
-from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import torch
@@ -105,7 +104,7 @@ def contest(
     every = sorted(ways, key=lambda way: (way == REFERENCE, way.precision != "exact"))
     racing = _woken(enter(stages[0], every), stopwatch)
     looks = enter(stages[1], racing)
-    taken = _turns(TURNS_BEFORE, looks, {}, stopwatch)
+    taken = _turns(TURNS_BEFORE, looks, {}, stopwatch, {})
     seconds = {way: took.seconds for way, took in taken.items()}  # of a look at the last stage
     for before, stage in pairwise(stages[1:]):
         grows = stage.work / before.work
@@ -116,7 +115,7 @@ def contest(
         if not stopwatch.allows(TURNS_LEFT * sum(expected[row[0]] for row in rows)):
             break
         looks = enter(stage, racing)
-        taken = _turns(TURNS_BEFORE, looks, expected, stopwatch)
+        taken = _turns(TURNS_BEFORE, looks, expected, stopwatch, {})
         scale = taken[racing[0]].seconds / seconds[racing[0]]
         found = {way: took.seconds for way, took in taken.items()}
         seconds = {way: scale * took for way, took in seconds.items()} | found
@@ -142,9 +141,9 @@ def _turns(
     looks: Mapping[Way, Look],
     expected: Mapping[Way, float],
     stopwatch: Stopwatch,
-    before: Mapping[Way, Took] = MappingProxyType({}),
+    before: Mapping[Way, Took],
 ) -> dict[Way, Took]:
-    """Return the fastest look of each way; only the first is taken whatever time there is."""
+    """Return the fastest look of each way, with those before; the very first is always taken."""
     best = dict(before)
     for _ in range(turns):
         for way, look in looks.items():

@@ -24,7 +24,7 @@ class WinogradConvolutions:
         """Multiply numbers of that kind; sums are float32."""
         self._weights = weights
         self._operands = operands
-        self.gives = torch.bfloat16 if operands == "bfloat16" else torch.float32
+        self.gives = native.DTYPES[operands]
         # The form for a picture's planes multiplies float32, and AMX is faster.
         self._in_planes = native.paths(operands)[:1] != ("amx",)
 

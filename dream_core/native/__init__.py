@@ -9,9 +9,10 @@ from dream_core.native.convolution import (
     unpack,
 )
 from dream_core.native.gram import correlate, pull, reads
-from dream_core.native.library import VERSION, Operands, available, paths, reason
+from dream_core.native.library import DTYPES, VERSION, Operands, available, paths, reason
 
 __all__ = [
+    "DTYPES",
     "VERSION",
     "Operands",
     "available",

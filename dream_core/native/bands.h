@@ -84,7 +84,7 @@ INLINE void read_halves(const Call& call, const Bands& bands, int64_t y, int64_t
 
 template <int READING>
 static void read_band(const Call call, const Bands bands, int64_t first, int64_t high, float* to) {
-  const bool halves = READING != FROM_AVERAGE && call.half && call.inputs % BLOCK == 0;
+  const bool halves = READING != FROM_AVERAGE && call.half & 1 && call.inputs % BLOCK == 0;
   constexpr bool POOLED = READING >= FROM_MAX;
   const int64_t last_y = POOLED ? std::min(call.height, 2 * pooled(call, call.height)) : call.height;
   const int64_t last_x = POOLED ? std::min(call.width, 2 * pooled(call, call.width)) : call.width;

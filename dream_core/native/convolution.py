@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dream_core.native.library import (
     BEST_FIRST,
+    DTYPES,
     PATHS,
     Call,
     Operands,
@@ -22,7 +23,6 @@ from dream_core.native.stripes import stripes
 Pool = Literal["max", "avg"] | None
 
 _POOLS: dict[Pool, int] = {None: 0, "max": 1, "avg": 2}
-_DTYPES: dict[Operands, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _ALIGNMENT = 64  # bytes
 _kept = threading.local()
 
@@ -159,7 +159,7 @@ def convolve_picture(
     _, channels, height, width = picture.shape
     outputs = weight.shape[0]
     _check(None, weight, (outputs, channels), alive, (outputs, height, width))
-    out = _room(out, _DTYPES[operands], outputs, height, width)
+    out = _room(out, DTYPES[operands], outputs, height, width)
     planes = picture.contiguous()
     call = call_of(
         planes,
@@ -171,7 +171,6 @@ def convolve_picture(
         threads=threads,
     )
     call.bias, call.rectify = _address(bias), rectify
-    call.half = out.dtype == torch.bfloat16
     run("dream_convolve_picture", "dream_picture_scratch_bytes", call, path, operands)
     return out
 
@@ -290,7 +289,7 @@ def call_of(
         inputs=channels[0],
         outputs=channels[1],
         threads=threads,
-        half=read.dtype == torch.bfloat16,
+        half=(read.dtype == torch.bfloat16) + 2 * (written.dtype == torch.bfloat16),
     )
 
 

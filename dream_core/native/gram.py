@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from dream_core.native.convolution import call_of, is_channels_last, run
-from dream_core.native.library import Operands, paths
+from dream_core.native.library import DTYPES, Operands, paths
 
-_OPERANDS: dict[torch.dtype, Operands] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+_OPERANDS = {dtype: operands for operands, dtype in DTYPES.items()}
 
 
 def reads(features: Tensor) -> bool:
@@ -72,8 +72,7 @@ def pull(
     call = call_of(
         features, weights, to, size=(height, width), channels=(channels, channels), threads=threads
     )
-    halves = [each.dtype == torch.bfloat16 for each in (features, to)]
-    call.half, call.adds = halves[0] + 2 * halves[1], onto is not None
-    operands: Operands = "bfloat16" if any(halves) else "float32"
+    call.adds = onto is not None
+    operands: Operands = "bfloat16" if call.half else "float32"
     run("dream_pull", "dream_pull_scratch_bytes", call, path, operands)
     return to

@@ -10,6 +10,8 @@ import torch
 
 Operands = Literal["float32", "bfloat16"]
 
+DTYPES: dict[Operands, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 FILE = Path(__file__).with_name("winograd.so")
 # Of the bits that come out, as dream_version in winograd.cpp: raised with any change of a sum's
 # order or of what is multiplied. A plan names it, so that no dream goes on with other bits.

@@ -153,20 +153,11 @@ static void prepare(Job& job, const Call& call, const Strip& strip) {
   job.own_floats = strip.own_floats;
 }
 
-// Lay the matrix out in panels; `at` finds a weight by the product's depth and column.
-template <class At>
-static void lay_out(const Strip& strip, int64_t depth, int64_t columns, float* panels, At at) {
-  for (int64_t k = 0; k < strip.depth; k++)
-    for (int64_t column = 0; column < strip.columns; column++)
-      panels[column / COLUMNS * strip.panel_floats + k * COLUMNS + column % COLUMNS] =
-          k < depth && column < columns ? at(k, column) : 0.0f;
-}
-
 static void convolve_picture(const Call& call) {
   const Strip strip = strip_of(call);
   Job job;
   prepare(job, call, strip);
-  lay_out(strip, strip.depth, call.outputs, job.shared,
+  lay_out(strip.depth, strip.depth, call.outputs, job.shared,
           [&](int64_t k, int64_t column) { return call.weight[column * strip.depth + k]; });
   job.work = take_bands, run(job);
 }
@@ -176,7 +167,7 @@ static void pull_back_to_picture(const Call& call) {
   Job job;
   prepare(job, call, strip);
   const int64_t channels = call.outputs;
-  lay_out(strip, call.inputs, 9 * channels, job.shared, [&](int64_t k, int64_t column) {
+  lay_out(strip.depth, call.inputs, 9 * channels, job.shared, [&](int64_t k, int64_t column) {
     return call.weight[(k * channels + column % channels) * 9 + column / channels];
   });
   job.work = take_bands_back, run(job);

@@ -29,10 +29,8 @@ static void take_positions_to_pull(Job& job, int64_t slot) {
   const Call& call = *job.call;
   const Pull pull = pull_of(call);
   const int64_t channels = call.inputs;
-  Call reading = call, writing = call;
-  reading.half = call.half & 1, writing.half = call.half >> 1;
-  Call there = writing;
-  there.input = call.output;
+  Call there = call;
+  there.input = call.output, there.half = call.half >> 1;
   float* left = job.own + slot * job.own_floats;
   float* sums = left + pull.left_floats;
   for (int64_t first; (first = job.next++ * PULLED) < pull.positions;) {
@@ -40,7 +38,7 @@ static void take_positions_to_pull(Job& job, int64_t slot) {
     for (int64_t i = 0; i < count; i++)
       for (int64_t channel = 0; channel < channels; channel += LANES)
         store(left + i * pull.stride + channel,
-              fetch<true>(reading, (first + i) * channels + channel, lanes_at(channels, channel)));
+              fetch<true>(call, (first + i) * channels + channel, lanes_at(channels, channel)));
     for (int64_t panel = 0; panel < pull.panels; panel++) {
       multiply<false, false>(left, pull.stride, job.shared + panel * pull.panel_floats, nullptr,
                              sums, COLUMNS, round_up(count, ROWS), channels);
@@ -50,7 +48,7 @@ static void take_positions_to_pull(Job& job, int64_t slot) {
           const int64_t at = (first + i) * channels + channel, lanes = lanes_at(channels, channel);
           V value = load(sums + i * COLUMNS + channel % COLUMNS);
           if (call.adds) value += fetch<true>(there, at, lanes);
-          deposit(writing, at, lanes, value);
+          deposit(call, at, lanes, value);
         }
     }
   }
@@ -63,12 +61,7 @@ static void pull(const Call& call) {
   job.shared = reinterpret_cast<float*>(call.scratch);
   job.own = job.shared + round_up(pull.panels * pull.panel_floats, 16);
   job.own_floats = pull.own_floats;
-  for (int64_t panel = 0; panel < pull.panels; panel++)
-    for (int64_t k = 0; k < call.inputs; k++) {
-      float* to = job.shared + panel * pull.panel_floats + k * COLUMNS;
-      const int64_t columns = std::min<int64_t>(COLUMNS, call.inputs - panel * COLUMNS);
-      std::memset(to, 0, COLUMNS * sizeof(float));
-      std::memcpy(to, call.weight + k * call.inputs + panel * COLUMNS, columns * sizeof(float));
-    }
+  lay_out(call.inputs, call.inputs, call.inputs, job.shared,
+          [&](int64_t k, int64_t column) { return call.weight[k * call.inputs + column]; });
   job.work = take_positions_to_pull, run(job);
 }

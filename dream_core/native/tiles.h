@@ -68,6 +68,15 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, con
   }
 }
 
+// Lay a matrix out in panels, with zeros beyond its own rows and columns; `at` finds its values.
+template <class At>
+static void lay_out(int64_t depth, int64_t rows, int64_t columns, float* panels, At at) {
+  for (int64_t first = 0; first < columns; first += COLUMNS)
+    for (int64_t k = 0; k < depth; k++, panels += COLUMNS)
+      for (int64_t c = 0; c < COLUMNS; c++)
+        panels[c] = k < rows && first + c < columns ? at(k, first + c) : 0.0f;
+}
+
 // ---- input → tiles
 
 template <int READING, bool CAREFUL>
@@ -174,7 +183,7 @@ static void transform_filters(const Call& call, int64_t column, float* panel) {
 // Fetch what the tile to the right of that at (y, x) writes, if none is pooled: a store that finds
 // its line in no cache holds up all that come after it.
 INLINE void fetch_output(const Call& call, int64_t y, int64_t x, int64_t channel) {
-  if (channel % (call.half ? 2 * CACHE_LINE : CACHE_LINE)) return;
+  if (channel % (call.half & 2 ? 2 * CACHE_LINE : CACHE_LINE)) return;
   const int64_t at = (y * call.width + x + TILE) * call.outputs + channel;
 #pragma GCC unroll 4
   for (int i = 0; i < TILE; i++)

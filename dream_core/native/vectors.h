@@ -105,16 +105,16 @@ INLINE void put(float* at, int64_t group, V x) {
 
 // Have the caches fetch the line of the `at`-th value, which will be read or written.
 INLINE void expect_to_read(const Call& call, int64_t at) {
-  __builtin_prefetch(reinterpret_cast<const char*>(call.input) + at * (call.half ? 2 : 4));
+  __builtin_prefetch(reinterpret_cast<const char*>(call.input) + at * (call.half & 1 ? 2 : 4));
 }
 INLINE void expect_to_write(const Call& call, int64_t at) {
-  __builtin_prefetch(reinterpret_cast<char*>(call.output) + at * (call.half ? 2 : 4), 1);
+  __builtin_prefetch(reinterpret_cast<char*>(call.output) + at * (call.half & 2 ? 2 : 4), 1);
 }
 
 template <bool CAREFUL>
 INLINE V fetch(const Call& call, int64_t at, int64_t lanes) {
 #if LEVEL >= 4
-  if (call.half) {
+  if (call.half & 1) {
     const uint16_t* from = reinterpret_cast<const uint16_t*>(call.input) + at;
     if (CAREFUL) return whole(_mm256_maskz_loadu_epi16(__mmask16((1u << lanes) - 1), from));
     return whole(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
@@ -125,7 +125,7 @@ INLINE V fetch(const Call& call, int64_t at, int64_t lanes) {
 
 INLINE void deposit(const Call& call, int64_t at, int64_t lanes, V x) {
 #if LEVEL >= 4
-  if (call.half) {
+  if (call.half & 2) {
     uint16_t* to = reinterpret_cast<uint16_t*>(call.output) + at;
     if (lanes == LANES) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halved(x));
     return _mm256_mask_storeu_epi16(to, __mmask16((1u << lanes) - 1), halved(x));

@@ -64,8 +64,7 @@ struct Call {
   int64_t top, bottom;   // the rows to do, from the one to before the other: multiples of TILE, or
                          // the height; all that is outside of them stays as it is
   int64_t back, rectify, pool, rounds_up, threads;
-  int64_t half;          // input and output are bfloat16, but for planes: from avx512_bf16 on; of a
-                         // pull 1: its input is, 2: its output, 3: both
+  int64_t half;          // from avx512_bf16 on: 1 where input is bfloat16, 2 where output is, or both
   int64_t adds;          // a pull adds to output
 };
 

@@ -154,8 +154,9 @@ static void check(int path, int64_t height, int64_t width, int64_t channels, int
       if (rows > height || (planes && rows < height)) continue;
       Call given = call;
       auto read = upper(back ? gradient : input), written = upper(back ? pulled : output);
-      given.half = half;  // what lies in planes is float32 all the same
+      // What lies in planes is float32 all the same.
       const bool reads = half && !(planes && !back), writes = half && !(planes && back);
+      given.half = reads + 2 * writes;
       if (reads) given.input = reinterpret_cast<const float*>(read.data());
       if (writes) given.output = reinterpret_cast<float*>(written.data());
       const auto sizing = planes ? dream_picture_scratch_bytes : dream_scratch_bytes;
