@@ -21,7 +21,7 @@ static Gram gram_of(const Call& call) {
   gram.piece = std::max(AT_ONCE, round_up((gram.positions + PIECES - 1) / PIECES, AT_ONCE));
   gram.pieces = (gram.positions + gram.piece - 1) / gram.piece;
   gram.sums_floats = gram.wide * gram.wide;
-  gram.panel_floats = AT_ONCE * COLUMNS / (LEVEL == 5 ? 2 : 1);
+  gram.panel_floats = AT_ONCE * COLUMNS / (LEVEL >= 4 ? 2 : 1);
   gram.own_floats = round_up((LEVEL == 5 ? 2 : 1) * gram.panels * gram.panel_floats, 1024) + 16;
   return gram;
 }
@@ -31,6 +31,29 @@ static int64_t gram_scratch_bytes(const Call& call) {
   return (gram.pieces * gram.sums_floats + call.threads * gram.own_floats) * int64_t(sizeof(float));
 }
 
+#if LEVEL >= 4
+// Lay `count` positions out in pairs, [panel][pair][channel], with zeros up to so many pairs.
+static void take_pairs(const Call& call, const Gram& gram, int64_t first, int64_t count,
+                       int64_t pairs, float* to) {
+  const uint16_t* from = reinterpret_cast<const uint16_t*>(call.input) + first * call.inputs;
+  for (int64_t pair = 0; pair < pairs; pair++)
+    for (int64_t channel = 0; channel < gram.wide; channel += LANES) {
+      const int64_t lanes = std::max<int64_t>(0, lanes_at(call.inputs, channel));
+      const uint16_t* at = from + 2 * pair * call.inputs + channel;
+      if (channel % (2 * CACHE_LINE) == 0) {
+        __builtin_prefetch(at + AT_ONCE * call.inputs);
+        __builtin_prefetch(at + (AT_ONCE + 1) * call.inputs);
+      }
+      const __mmask16 there = __mmask16((1u << lanes) - 1);
+      const __m256i even = _mm256_maskz_loadu_epi16(2 * pair < count ? there : 0, at);
+      const __m256i odd = _mm256_maskz_loadu_epi16(2 * pair + 1 < count ? there : 0, at + call.inputs);
+      const __m512i lower = _mm512_cvtepu16_epi32(even), upper = _mm512_cvtepu16_epi32(odd);
+      store(to + channel / COLUMNS * gram.panel_floats + pair * COLUMNS + channel % COLUMNS,
+            V(_mm512_or_si512(lower, _mm512_slli_epi32(upper, 16))));
+    }
+}
+#endif
+
 #if LEVEL == 5
 constexpr int64_t STEP = 32;             // positions of one product of tiles, in pairs
 constexpr int64_t TURNED = STEP / 2 * COLUMNS;  // floats of a step's other operand
@@ -39,19 +62,8 @@ constexpr int64_t TURNED = STEP / 2 * COLUMNS;  // floats of a step's other oper
 static void take_positions(const Call& call, const Gram& gram, int64_t first, int64_t count,
                            float* pairs) {
   float* turned = pairs + gram.panels * gram.panel_floats;
-  const uint16_t* from = reinterpret_cast<const uint16_t*>(call.input) + first * call.inputs;
   const int64_t steps = (count + STEP - 1) / STEP;
-  for (int64_t pair = 0; pair < steps * STEP / 2; pair++)
-    for (int64_t channel = 0; channel < gram.wide; channel += LANES) {
-      const int64_t lanes = std::max<int64_t>(0, lanes_at(call.inputs, channel));
-      const __mmask16 there = __mmask16((1u << lanes) - 1);
-      const uint16_t* at = from + 2 * pair * call.inputs + channel;
-      const __mmask16 even = 2 * pair < count ? there : 0, odd = 2 * pair + 1 < count ? there : 0;
-      const __m512i lower = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(even, at));
-      const __m512i upper = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(odd, at + call.inputs));
-      store(pairs + channel / COLUMNS * gram.panel_floats + pair * COLUMNS + channel % COLUMNS,
-            V(_mm512_or_si512(lower, _mm512_slli_epi32(upper, 16))));
-    }
+  take_pairs(call, gram, first, count, steps * STEP / 2, pairs);
   const __m512i down = _mm512_mullo_epi32(
       _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
       _mm512_set1_epi32(COLUMNS));
@@ -90,16 +102,20 @@ static void multiply_panels(const Gram& gram, const float* pairs, int64_t row, i
   _tile_stored(3, sums + 16 * wide + 16, bytes);
 }
 #else
-// Lay positions out in panels, [panel][position][channel].
+// Lay positions out in panels, [panel][position][channel]; 16 bit in pairs of them.
 static void take_positions(const Call& call, const Gram& gram, int64_t first, int64_t count,
                            float* panels) {
-  for (int64_t i = 0; i < count; i++) {
+#if LEVEL == 4
+  take_pairs(call, gram, first, count, (count + 1) / 2, panels);
+#else
+  for (int64_t i = 0; i < count; i++)
     for (int64_t channel = 0; channel < gram.wide; channel += LANES) {
-      const int64_t lanes = std::max<int64_t>(0, lanes_at(call.inputs, channel));
+      const int64_t lanes = lanes_at(call.inputs, channel), at = (first + i) * call.inputs + channel;
+      if (channel % CACHE_LINE == 0) expect_to_read(call, at + AT_ONCE * call.inputs);
       store(panels + channel / COLUMNS * gram.panel_floats + i * COLUMNS + channel % COLUMNS,
-            fetch<true>(call, (first + i) * call.inputs + channel, lanes));
+            fetch<true>(call, at, std::max<int64_t>(0, lanes)));
     }
-  }
+#endif
 }
 
 // Add the products of two panels' channels to sums[COLUMNS][COLUMNS], rows `wide` apart.
@@ -108,14 +124,15 @@ static void multiply_panels(const Gram& gram, const float* panels, int64_t row, 
   constexpr int64_t DOWN = LEVEL >= 3 ? 8 : 4;  // sums that registers hold
   const float* left = panels + row * gram.panel_floats;
   const float* right = panels + column * gram.panel_floats;
+  const int64_t lines = LEVEL == 4 ? (count + 1) / 2 : count;
   for (int64_t r = 0; r < COLUMNS; r += DOWN, left += DOWN) {
     V found[DOWN][VECTORS] = {};
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < lines; i++) {
       V with[VECTORS];
       for (int v = 0; v < VECTORS; v++) with[v] = load(right + i * COLUMNS + v * LANES);
 #pragma GCC unroll 8
       for (int64_t k = 0; k < DOWN; k++)
-        for (int v = 0; v < VECTORS; v++) found[k][v] += left[i * COLUMNS + k] * with[v];
+        for (int v = 0; v < VECTORS; v++) add_product(found[k][v], left[i * COLUMNS + k], with[v]);
     }
     for (int64_t k = 0; k < DOWN; k++)
       for (int v = 0; v < VECTORS; v++) {

@@ -20,6 +20,18 @@ INLINE void put_filter(float* at, int64_t channel, V x) {
 #endif
 }
 
+// Add one number times a vector; with PAIRS, of two of 16 bit in each float.
+template <bool PAIRS = HALF>
+INLINE void add_product(V& sum, float left, V right) {
+#if LEVEL == 4
+  if (PAIRS) {
+    sum = V(_mm512_dpbf16_ps(__m512(sum), __m512bh(_mm512_set1_ps(left)), __m512bh(right)));
+    return;
+  }
+#endif
+  sum += left * right;
+}
+
 // sums[rows][COLUMNS] = tiles[rows][floats] · panel[floats][COLUMNS], ROWS at a time in registers;
 // each float is one number, or with PAIRS two of 16 bit.
 // Rows that no core's own cache holds are fetched a step ahead: they are more than a CPU foresees.
@@ -48,14 +60,7 @@ static void multiply(const float* tiles, int64_t stride, const float* panel, con
           const float left = at[i * stride + k];
 #pragma GCC unroll 2
           for (int v = 0; v < VECTORS; v++) {
-#if LEVEL == 4
-            if (PAIRS) {
-              sum[i][v] = V(_mm512_dpbf16_ps(__m512(sum[i][v]), __m512bh(_mm512_set1_ps(left)),
-                                             __m512bh(right[v])));
-              continue;
-            }
-#endif
-            sum[i][v] += left * right[v];
+            add_product<PAIRS>(sum[i][v], left, right[v]);
           }
         }
       }
