@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,11 +67,12 @@ class Rooms:
         more = _spare(size, height) if spare else 0
         with self._lock:
             lease = self._let(-(-(size + more) // PAGE) * PAGE, scratch=scratch)
-        # The tensor and all its views hold the array. Who holds them doesn't matter, nor how long.
-        flat = torch.from_numpy(lease[: size + more])[:size].view(dtype)
-        return flat.view(1, height, width, channels).permute(0, 3, 1, 2)
+        # The tensor and all its views hold the lease. Who holds them doesn't matter, nor how long.
+        flat = torch.frombuffer(lease, dtype=dtype, count=(size + more) // dtype.itemsize)
+        row = width * channels
+        return flat.as_strided((1, channels, height, width), (height * row, 1, row, channels))
 
-    def _let(self, size: int, *, scratch: bool) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
+    def _let(self, size: int, *, scratch: bool) -> memoryview:
         for space in self._spaces:
             start = space.take(size, scratch=scratch)
             if start is not None:
@@ -90,7 +90,8 @@ class _Space:
             self._memory = _addresses(size)
         except OSError:  # it counts addresses as memory; then each room is a piece of its own
             self._memory = _addresses(least)
-        self._free = [(0, len(self._memory))]  # from, to; by place
+        self._view = memoryview(self._memory)
+        self._free = [(0, len(self._view))]  # from, to; by place
         self._written = 0  # to where rooms were let: nothing behind it is memory yet
         self._last = 0  # where the latest result ends
         # Leases may end anywhere, even in the middle of a call here: they only put themselves down.
@@ -115,9 +116,9 @@ class _Space:
             return self._cut(self._free[-1][0], size)
         return None
 
-    def lease(self, start: int, size: int) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
-        """Return an array there, at whose end its place is free."""
-        found = np.frombuffer(self._memory, np.uint8, size, start)
+    def lease(self, start: int, size: int) -> memoryview:
+        """Return the bytes there, at whose end their place is free."""
+        found = self._view[start : start + size]
         weakref.finalize(found, self._ended.append, (start, start + size)).atexit = False
         return found
 

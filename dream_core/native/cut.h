@@ -15,7 +15,7 @@ struct Cut {
 
 // In floats, measured layer by layer (docs/log.md): filters that a core's own cache holds beside a
 // few tiles, and those that all threads can share; in tiles and columns, what fits beside them.
-constexpr int64_t OWN_FILTERS = 400'000, SHARED_FILTERS = 3'000'000;
+constexpr int64_t OWN_FILTERS = 400'000, SHARED_FILTERS = HALF ? 2'000'000 : 3'000'000;
 constexpr int64_t FEW_TILES = 24, MORE_TILES = 96, MOST_TILES = 384;
 constexpr int64_t FEW_COLUMNS = 64, GROUP_COLUMNS = 256;
 constexpr int64_t LEAST_TILES = 12;  // for which it still pays to go through all filters

@@ -8,15 +8,13 @@ INLINE int64_t depth_of(int64_t channels) { return round_up(channels, HALF ? 32 
 INLINE int64_t floats_of(int64_t depth) { return HALF ? depth / 2 : depth; }
 INLINE int64_t stride_of(int64_t depth) { return floats_of(depth) + 16; }
 
-INLINE void put_filter(float* at, int64_t channel, V x) {
+// Put what stands in one row of a panel's filters: of one channel, or of a pair of them.
+constexpr int64_t TOGETHER = HALF ? 2 : 1;
+INLINE void put_filters(float* at, const V x[TOGETHER]) {
 #if LEVEL == 4
-  // Even channels in the lower half of each float, odd ones in the upper.
-  at += channel / 2 * COLUMNS;
-  __m512i half = _mm512_cvtepu16_epi32(halved(x));
-  if (channel % 2) half = _mm512_or_si512(_mm512_slli_epi32(half, 16), __m512i(load(at)));
-  store(at, V(half));
+  put_pair(at, x[0], x[1]);
 #else
-  store(at + channel * COLUMNS, x);
+  store(at, x[0]);
 #endif
 }
 
@@ -159,25 +157,34 @@ INLINE int64_t panel_plane(int64_t depth) { return floats_of(depth) * COLUMNS + 
 static void transform_filters(const Call& call, int64_t column, float* panel) {
   const int64_t depth = depth_of(call.inputs), plane = panel_plane(depth);
   alignas(64) float taps[GATHERED * 9 * COLUMNS];
-  for (int64_t channel = 0; channel < depth; channel++) {
+  for (int64_t channel = 0; channel < depth; channel += TOGETHER) {
     if (channel % GATHERED == 0) gather(call, channel, column, taps);
     for (int v = 0; v < VECTORS; v++) {
       const float* tap = taps + channel % GATHERED * 9 * COLUMNS + v * LANES;
-      V lines[3][6], points[3], line[6];
+      float* to = panel + channel / TOGETHER * COLUMNS + v * LANES;
+      V lines[TOGETHER][3][6], points[3], line[TOGETHER][6], found[TOGETHER];
+#pragma GCC unroll 2
+      for (int c = 0; c < TOGETHER; c++)
 #pragma GCC unroll 3
-      for (int j = 0; j < 3; j++) {
+        for (int j = 0; j < 3; j++) {
 #pragma GCC unroll 3
-        for (int i = 0; i < 3; i++) points[i] = load(tap + (i * 3 + j) * COLUMNS);
-        filter_line(points, lines[j]);
-      }
+          for (int i = 0; i < 3; i++) points[i] = load(tap + (c * 9 + i * 3 + j) * COLUMNS);
+          filter_line(points, lines[c][j]);
+        }
 #pragma GCC unroll 6
       for (int i = 0; i < 6; i++) {
+#pragma GCC unroll 2
+        for (int c = 0; c < TOGETHER; c++) {
 #pragma GCC unroll 3
-        for (int j = 0; j < 3; j++) points[j] = lines[j][i];
-        filter_line(points, line);
+          for (int j = 0; j < 3; j++) points[j] = lines[c][j][i];
+          filter_line(points, line[c]);
+        }
 #pragma GCC unroll 6
-        for (int j = 0; j < 6; j++)
-          put_filter(panel + (i * 6 + j) * plane + v * LANES, channel, line[j]);
+        for (int j = 0; j < 6; j++) {
+#pragma GCC unroll 2
+          for (int c = 0; c < TOGETHER; c++) found[c] = line[c][j];
+          put_filters(to + (i * 6 + j) * plane, found);
+        }
       }
     }
   }
