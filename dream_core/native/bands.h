@@ -106,7 +106,7 @@ static void read_band(const Call call, const Bands bands, int64_t first, int64_t
         const int64_t lanes = lanes_at(call.inputs, channel);
         const V value = edge || lanes < LANES ? read<READING, true>(call, y, x, channel, lanes)
                                               : read<READING, false>(call, y, x, channel, lanes);
-        put(at + channel / BLOCK * bands.plane, channel % BLOCK / LANES, value);
+        put(at + channel / BLOCK * bands.plane + channel % BLOCK / 2, value);
       }
     }
 }

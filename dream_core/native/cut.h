@@ -9,7 +9,8 @@ struct Cut {
   int64_t depth, panels, tiles, panel_floats;
   bool by_tiles;
   int64_t chunk, group;           // the most tiles at a time, panels at a time
-  int64_t plane, sums_plane;      // floats of one of the POINTS
+  Layout layout;                  // of the tiles
+  int64_t sums_plane;             // floats of the sums at one of the POINTS
   int64_t shared_floats, own_floats;
 };
 
@@ -45,9 +46,9 @@ static Cut cut_of(const Call& call) {
   cut.chunk = cut.by_tiles ? share_of(call, cut.tiles, most)
                            : std::min(most, round_up(cut.tiles, ROWS));
   cut.group = cut.by_tiles ? std::min<int64_t>(cut.panels, group_columns / COLUMNS) : 1;
-  cut.plane = cut.chunk * stride_of(cut.depth) + 16;
+  cut.layout = layout_of(cut.depth, cut.chunk);
   cut.sums_plane = cut.chunk * cut.group * COLUMNS + 16;
-  const int64_t tiles = POINTS * cut.plane, sums = POINTS * cut.sums_plane;
+  const int64_t tiles = cut.layout.all, sums = POINTS * cut.sums_plane;
   const int64_t filters = cut.by_tiles ? all : cut.panel_floats;
   cut.shared_floats = round_up(cut.by_tiles ? filters : tiles, 1024) + 16;
   cut.own_floats = round_up((cut.by_tiles ? tiles : filters) + sums, 1024) + 16;
@@ -70,7 +71,7 @@ static void multiply_and_finish(const Call& call, const Cut& cut, int64_t first,
   };
   for (int64_t point = 0; point < POINTS; point++)
     for (int64_t p = 0; p < panels; p++)
-      multiply<AHEAD>(tiles + point * cut.plane, stride_of(cut.depth), panel_of(p, point),
+      multiply<AHEAD>(tiles + point * cut.layout.point, cut.layout, panel_of(p, point),
                       p + 1 < panels ? panel_of(p + 1, point) : panel_of(0, point + 1),
                       sums + point * cut.sums_plane + p * COLUMNS, columns, round_up(count, ROWS),
                       floats);
@@ -87,12 +88,12 @@ static void take_chunks(Job& job, int64_t slot) {
   const Call& call = *job.call;
   const Cut cut = cut_of(call);
   float* tiles = job.own + slot * job.own_floats;
-  float* sums = tiles + POINTS * cut.plane;
+  float* sums = tiles + cut.layout.all;
   for (int64_t first = job.next; first < cut.tiles;) {
     const int64_t left = cut.tiles - first;
     const int64_t count = std::min(left, share_of(call, left, cut.chunk));
     if (!job.next.compare_exchange_weak(first, first + count)) continue;
-    transform_input(call, first, count, tiles, cut.plane);
+    transform_input(call, first, count, tiles, cut.layout);
     for (int64_t panel = 0; panel < cut.panels; panel += cut.group)
       multiply_and_finish<SMALL_CACHE>(call, cut, first, count, tiles, panel,
                                        job.shared + panel * cut.panel_floats, sums);
@@ -104,7 +105,7 @@ static void take_tiles(Job& job, int64_t) {
   const Cut cut = cut_of(*job.call);
   for (int64_t done; (done = job.next++ * ROWS) < job.count;)
     transform_input(*job.call, job.first + done, std::min<int64_t>(ROWS, job.count - done),
-                    job.shared + done * stride_of(cut.depth), cut.plane);
+                    job.shared + done * cut.layout.tile, cut.layout);
 }
 
 static void take_panels(Job& job, int64_t slot) {
@@ -123,7 +124,7 @@ static void take_panels(Job& job, int64_t slot) {
     if (count <= 0) continue;
     transform_filters(call, panel * COLUMNS, filters);
     multiply_and_finish<true>(call, cut, job.first + skipped, count,
-                              job.shared + skipped * stride_of(cut.depth), panel, filters, sums);
+                              job.shared + skipped * cut.layout.tile, panel, filters, sums);
   }
 }
 

@@ -26,7 +26,7 @@ INLINE Corner corner_of(const Call& call, int64_t y, int64_t x) {
 
 // The same as transform_tile, for such a tile.
 template <int READING, bool BITS>
-INLINE void transform_inner_tile(const Corner& corner, int64_t group, float* to, int64_t plane) {
+INLINE void transform_inner_tile(const Corner& corner, int64_t group, float* to, int64_t point) {
   constexpr bool POOLED = READING >= FROM_MAX;
   const float* from = corner.values + group * LANES;
   const uint8_t* bits = BITS ? corner.bits + group * LANES / 8 : nullptr;
@@ -51,8 +51,8 @@ INLINE void transform_inner_tile(const Corner& corner, int64_t group, float* to,
   for (int i = 0; i < 6; i++) {
     input_line(lines[i], line);
 #pragma GCC unroll 6
-    for (int j = 0; j < 6; j++) put(to + j * plane, group, line[j]);
-    to = walk(to, 6 * plane);
+    for (int j = 0; j < 6; j++) put(to + j * point, line[j]);
+    to = walk(to, 6 * point);
   }
 }
 

@@ -111,7 +111,7 @@ static void spread_row(const Call& call, const Strip& strip, const Job& job, int
         store(left + i * strip.stride + channel, value);
       }
     for (int64_t column = 0; column < strip.columns; column += COLUMNS)
-      multiply<false, false>(left, strip.stride,
+      multiply<false, false>(left, rows_of(strip.stride),
                              job.shared + column / COLUMNS * strip.panel_floats, nullptr,
                              row + (x + 1) * strip.columns + column, strip.columns, ROWS,
                              strip.depth);

@@ -45,7 +45,7 @@ static void pull_some(const Call call, const Pull& pull, int64_t first, int64_t 
             fetch<true>(call, at, lanes_at(channels, channel)));
     }
   for (int64_t panel = 0; panel < pull.panels; panel++, panels += pull.panel_floats) {
-    multiply<false, false>(left, pull.stride, panels, nullptr, sums, COLUMNS,
+    multiply<false, false>(left, rows_of(pull.stride), panels, nullptr, sums, COLUMNS,
                            round_up(count, ROWS), channels);
     const int64_t last = std::min<int64_t>((panel + 1) * COLUMNS, channels);
     for (int64_t i = 0; i < count; i++)

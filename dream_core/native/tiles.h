@@ -2,11 +2,30 @@
 
 // ---- what is multiplied: rows of tiles by panels of output channels
 
-// Channels that are summed over, filled up with zeros; floats that they take in a row; and from one
-// row to the next, which never is a multiple of 4 KB: rows would meet in one line of the cache.
-INLINE int64_t depth_of(int64_t channels) { return round_up(channels, HALF ? 32 : LANES); }
+// Channels that are summed over, filled up with zeros, and floats that they take.
+INLINE int64_t depth_of(int64_t channels) { return round_up(channels, HALF ? 32 : CACHE_LINE); }
 INLINE int64_t floats_of(int64_t depth) { return HALF ? depth / 2 : depth; }
-INLINE int64_t stride_of(int64_t depth) { return floats_of(depth) + 16; }
+
+// How tiles lie: floats from one to the next, from one of the POINTS to the next, and from one line of
+// the cache to the next at the same point; and of all. From tile to tile it never is a multiple of
+// 4 KB: they would meet in one line of the nearest cache.
+struct Layout {
+  int64_t tile, point, line, all;
+};
+
+// A matrix, row by row.
+INLINE Layout rows_of(int64_t stride) { return {stride, 0, CACHE_LINE, 0}; }
+
+// Tiles of few channels lie one by one and are written in one go: a store waits for its line. Of more,
+// they lie point by point and are read in one go, as they come from farther away.
+constexpr int64_t FEW_CHANNELS = 128;
+
+static Layout layout_of(int64_t depth, int64_t tiles) {
+  const int64_t floats = floats_of(depth), row = floats + CACHE_LINE, each = POINTS * floats;
+  if (depth <= FEW_CHANNELS)
+    return {each + CACHE_LINE, CACHE_LINE, POINTS * CACHE_LINE, tiles * (each + CACHE_LINE)};
+  return {row, tiles * row + CACHE_LINE, CACHE_LINE, POINTS * (tiles * row + CACHE_LINE)};
+}
 
 // Put what stands in one row of a panel's filters: of one channel, or of a pair of them.
 constexpr int64_t TOGETHER = HALF ? 2 : 1;
@@ -30,37 +49,32 @@ INLINE void add_product(V& sum, float left, V right) {
   sum += left * right;
 }
 
-// sums[rows][COLUMNS] = tiles[rows][floats] · panel[floats][COLUMNS], ROWS at a time in registers;
-// each float is one number, or with PAIRS two of 16 bit.
+// sums[rows][COLUMNS] = left[rows][floats] · panel[floats][COLUMNS], ROWS at a time in registers; each
+// float is one number, or with PAIRS two of 16 bit.
 // Rows that no core's own cache holds are fetched a step ahead: they are more than a CPU foresees.
 // So is, where the first cache is small, the panel that follows: a share of it in each step.
 template <bool AHEAD, bool PAIRS = HALF>
-static void multiply(const float* tiles, int64_t stride, const float* panel, const float* next,
+static void multiply(const float* left, const Layout& layout, const float* panel, const float* next,
                      float* sums, int64_t sums_stride, int64_t rows, int64_t floats) {
-  const int64_t share = (CACHE_LINE * ROWS + rows - 1) / rows;
-  const int64_t step = AHEAD ? CACHE_LINE : floats;
+  const int64_t share = (CACHE_LINE * ROWS + rows - 1) / rows, stride = layout.tile;
   for (int64_t row = 0; row < rows; row += ROWS) {
-    const float* at = tiles + row * stride;
+    const float* at = left + row * stride;
     const float* from = panel;
     V sum[ROWS][VECTORS] = {};
-    for (int64_t line = 0; line < floats; line += step) {
+    for (int64_t line = 0; line < floats; line += CACHE_LINE, at += layout.line) {
 #pragma GCC unroll 12
-      for (int i = 0; i < ROWS && AHEAD; i++)
-        __builtin_prefetch(at + (ROWS + i) * stride + line);
+      for (int i = 0; i < ROWS && AHEAD; i++) __builtin_prefetch(at + (ROWS + i) * stride);
       for (int64_t i = 0; i < share && AHEAD && SMALL_CACHE; i++, next += COLUMNS)
         __builtin_prefetch(next);
-      for (int64_t k = line; k < std::min(line + step, floats); k++, from += COLUMNS) {
+      for (int64_t k = 0; k < std::min<int64_t>(CACHE_LINE, floats - line); k++, from += COLUMNS) {
         V right[VECTORS];
 #pragma GCC unroll 2
         for (int v = 0; v < VECTORS; v++) right[v] = load(from + v * LANES);
 #pragma GCC unroll 12
-        for (int i = 0; i < ROWS; i++) {
-          const float left = at[i * stride + k];
+        for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 2
-          for (int v = 0; v < VECTORS; v++) {
-            add_product<PAIRS>(sum[i][v], left, right[v]);
-          }
-        }
+          for (int v = 0; v < VECTORS; v++)
+            add_product<PAIRS>(sum[i][v], at[i * stride + k], right[v]);
       }
     }
     float* to = sums + row * sums_stride;
@@ -82,10 +96,17 @@ static void lay_out(int64_t depth, int64_t rows, int64_t columns, float* panels,
 
 // ---- input → tiles
 
+// Where the first point's vector of neighbouring channels lies, `group` vectors on.
+INLINE float* place_in(float* tile, const Layout& layout, int64_t group) {
+  const int64_t at = group * (HALF ? LANES / 2 : LANES);
+  return tile + at / CACHE_LINE * layout.line + at % CACHE_LINE;
+}
+
 template <int READING, bool CAREFUL>
-INLINE void transform_tile(const Call& call, int64_t y, int64_t x, int64_t group, float* to,
-                           int64_t plane) {
+INLINE void transform_tile(const Call& call, int64_t y, int64_t x, int64_t group, float* tile,
+                           const Layout& layout) {
   const int64_t channel = group * LANES, lanes = lanes_at(call.inputs, channel);
+  float* to = place_in(tile, layout, group);
   V column[6], lines[6][6], line[6];
 #pragma GCC unroll 6
   for (int j = 0; j < 6; j++) {
@@ -100,16 +121,16 @@ INLINE void transform_tile(const Call& call, int64_t y, int64_t x, int64_t group
   for (int i = 0; i < 6; i++) {
     input_line(lines[i], line);
 #pragma GCC unroll 6
-    for (int j = 0; j < 6; j++) put(to + (i * 6 + j) * plane, group, line[j]);
+    for (int j = 0; j < 6; j++) put(to + (i * 6 + j) * layout.point, line[j]);
   }
 }
 
-// Transform `count` tiles from `first` on into tiles[POINTS][plane], one row each.
+// Transform `count` tiles from `first` on.
 template <int READING>
 static void transform_tiles(const Call call, int64_t first, int64_t count, float* tiles,
-                            int64_t plane) {
+                            const Layout layout) {
   const int64_t across = (call.width + TILE - 1) / TILE, depth = depth_of(call.inputs);
-  for (int64_t t = 0; t < count; t++) {
+  for (int64_t t = 0; t < count; t++, tiles += layout.tile) {
     const int64_t y = call.top + (first + t) / across * TILE - 1;
     const int64_t x = (first + t) % across * TILE - 1;
     const bool edge = y < 0 || x < 0 || y + 6 > call.height || x + 6 > call.width ||
@@ -117,40 +138,39 @@ static void transform_tiles(const Call call, int64_t first, int64_t count, float
 #if LEVEL < 3
     if (!edge && depth == call.inputs) {
       const Corner corner = corner_of<READING>(call, y, x);
-      float* to = tiles + t * stride_of(depth);
-      for (int64_t group = 0; group < depth / LANES; group++)
+      for (int64_t group = 0; group < depth / LANES; group++) {
+        float* to = place_in(tiles, layout, group);
         if (READING == PLAIN || (READING == FROM_AVERAGE && !corner.bits))
-          transform_inner_tile<READING, false>(corner, group, to, plane);
+          transform_inner_tile<READING, false>(corner, group, to, layout.point);
         else
-          transform_inner_tile<READING, true>(corner, group, to, plane);
+          transform_inner_tile<READING, true>(corner, group, to, layout.point);
+      }
       continue;
     }
 #endif
-    for (int64_t group = 0; group < depth / LANES; group++) {
-      float* to = tiles + t * stride_of(depth);
+    for (int64_t group = 0; group < depth / LANES; group++)
       if (edge || (group + 1) * LANES > call.inputs)
-        transform_tile<READING, true>(call, y, x, group, to, plane);
+        transform_tile<READING, true>(call, y, x, group, tiles, layout);
       else
-        transform_tile<READING, false>(call, y, x, group, to, plane);
-    }
+        transform_tile<READING, false>(call, y, x, group, tiles, layout);
   }
 }
 
 static void transform_input(const Call& call, int64_t first, int64_t count, float* tiles,
-                            int64_t plane) {
+                            const Layout& layout) {
   if (call.back && call.pool == MAX_POOL)
-    transform_tiles<FROM_MAX>(call, first, count, tiles, plane);
+    transform_tiles<FROM_MAX>(call, first, count, tiles, layout);
   else if (call.back && call.pool == AVERAGE_POOL)
-    transform_tiles<FROM_AVERAGE>(call, first, count, tiles, plane);
+    transform_tiles<FROM_AVERAGE>(call, first, count, tiles, layout);
   else if (call.back && call.alive)
-    transform_tiles<MASKED>(call, first, count, tiles, plane);
+    transform_tiles<MASKED>(call, first, count, tiles, layout);
   else
-    transform_tiles<PLAIN>(call, first, count, tiles, plane);
+    transform_tiles<PLAIN>(call, first, count, tiles, layout);
 }
 
 // ---- filters → panels
 
-// Where the filters of one point lie, from one point to the next: as for rows, no multiple of 4 KB.
+// Where the filters of one point lie, from one point to the next: no multiple of 4 KB either.
 INLINE int64_t panel_plane(int64_t depth) { return floats_of(depth) * COLUMNS + 16; }
 
 // Transform a panel's filters, from output channel `column` on, to panel[POINTS][floats][COLUMNS].

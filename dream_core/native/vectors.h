@@ -92,12 +92,12 @@ INLINE void put_pair(float* at, V even, V odd) {
 }
 #endif
 
-// Put a vector of neighbouring channels, `group` vectors on from `at`.
-INLINE void put(float* at, int64_t group, V x) {
+// Put a vector of neighbouring channels.
+INLINE void put(float* at, V x) {
 #if LEVEL >= 4
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + group * 8), halved(x));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), halved(x));
 #else
-  store(at + group * LANES, x);
+  store(at, x);
 #endif
 }
 
