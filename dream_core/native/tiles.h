@@ -125,6 +125,28 @@ INLINE void transform_tile(const Call& call, int64_t y, int64_t x, int64_t group
   }
 }
 
+// Fetch what the tile to the right of that at (y, x) reads and this one doesn't: where each position
+// has many channels, no CPU foresees it.
+template <int READING>
+INLINE void fetch_input(const Call& call, int64_t y, int64_t x, int64_t channel) {
+  if (channel % (call.half & 1 ? 2 * CACHE_LINE : CACHE_LINE)) return;
+  constexpr int POOLED = READING >= FROM_MAX;
+  const int64_t wide = POOLED ? pooled(call, call.width) : call.width;
+  const int64_t right = x + TILE + 2;  // a tile begins at an odd row and column
+  const int64_t place = (y >> POOLED) * wide + ((right + POOLED) >> POOLED);
+#pragma GCC unroll 6
+  for (int i = 0; i < 6 - 2 * POOLED; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < (TILE >> POOLED); j++)
+      expect_to_read(call, (place + i * wide + j) * call.inputs + channel);
+  if (READING == PLAIN || !call.alive || channel) return;
+  const int64_t bytes = (call.inputs + 7) / 8;
+  const uint8_t* bits = call.alive + (y * call.width + right) * bytes;
+  for (int i = 0; i < 6; i++)
+    for (int64_t at = 0; at < TILE * bytes; at += CACHE_LINE * 4)
+      __builtin_prefetch(bits + i * call.width * bytes + at);
+}
+
 // Transform `count` tiles from `first` on.
 template <int READING>
 static void transform_tiles(const Call call, int64_t first, int64_t count, float* tiles,
@@ -140,6 +162,7 @@ static void transform_tiles(const Call call, int64_t first, int64_t count, float
       const Corner corner = corner_of<READING>(call, y, x);
       for (int64_t group = 0; group < depth / LANES; group++) {
         float* to = place_in(tiles, layout, group);
+        fetch_input<READING>(call, y, x, group * LANES);
         if (READING == PLAIN || (READING == FROM_AVERAGE && !corner.bits))
           transform_inner_tile<READING, false>(corner, group, to, layout.point);
         else
@@ -148,11 +171,13 @@ static void transform_tiles(const Call call, int64_t first, int64_t count, float
       continue;
     }
 #endif
-    for (int64_t group = 0; group < depth / LANES; group++)
+    for (int64_t group = 0; group < depth / LANES; group++) {
+      fetch_input<READING>(call, y, x, group * LANES);
       if (edge || (group + 1) * LANES > call.inputs)
         transform_tile<READING, true>(call, y, x, group, tiles, layout);
       else
         transform_tile<READING, false>(call, y, x, group, tiles, layout);
+    }
   }
 }
 
