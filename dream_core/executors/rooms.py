@@ -87,11 +87,11 @@ class _Space:
     def __init__(self, least: int, size: int) -> None:
         """Take `size` bytes of them, or the `least` where the system gives out no more."""
         try:
-            self._memory = _addresses(size)
+            memory = _addresses(size)
         except OSError:  # it counts addresses as memory; then each room is a piece of its own
-            self._memory = _addresses(least)
-        self._view = memoryview(self._memory)
-        self._free = [(0, len(self._view))]  # from, to; by place
+            memory = _addresses(least)
+        self._bytes = memoryview(memory)
+        self._free = [(0, len(self._bytes))]  # from, to; by place
         self._written = 0  # to where rooms were let: nothing behind it is memory yet
         self._last = 0  # where the latest result ends
         # Leases may end anywhere, even in the middle of a call here: they only put themselves down.
@@ -118,7 +118,7 @@ class _Space:
 
     def lease(self, start: int, size: int) -> memoryview:
         """Return the bytes there, at whose end their place is free."""
-        found = self._view[start : start + size]
+        found = self._bytes[start : start + size]
         weakref.finalize(found, self._ended.append, (start, start + size)).atexit = False
         return found
 

@@ -40,16 +40,13 @@ static void take_pairs(const Call& call, const Gram& gram, int64_t first, int64_
     for (int64_t channel = 0; channel < gram.wide; channel += LANES) {
       const int64_t lanes = std::max<int64_t>(0, lanes_at(call.inputs, channel));
       const uint16_t* at = from + 2 * pair * call.inputs + channel;
-      if (channel % (2 * CACHE_LINE) == 0) {
-        __builtin_prefetch(at + AT_ONCE * call.inputs);
-        __builtin_prefetch(at + (AT_ONCE + 1) * call.inputs);
-      }
+      for (int64_t i = 0; i < 2 && begins_line(channel, true); i++)
+        expect_to_read(call, (first + AT_ONCE + 2 * pair + i) * call.inputs + channel);
       const __mmask16 there = __mmask16((1u << lanes) - 1);
       const __m256i even = _mm256_maskz_loadu_epi16(2 * pair < count ? there : 0, at);
       const __m256i odd = _mm256_maskz_loadu_epi16(2 * pair + 1 < count ? there : 0, at + call.inputs);
-      const __m512i lower = _mm512_cvtepu16_epi32(even), upper = _mm512_cvtepu16_epi32(odd);
       store(to + channel / COLUMNS * gram.panel_floats + pair * COLUMNS + channel % COLUMNS,
-            V(_mm512_or_si512(lower, _mm512_slli_epi32(upper, 16))));
+            paired(even, odd));
     }
 }
 #endif
@@ -111,7 +108,7 @@ static void take_positions(const Call& call, const Gram& gram, int64_t first, in
   for (int64_t i = 0; i < count; i++)
     for (int64_t channel = 0; channel < gram.wide; channel += LANES) {
       const int64_t lanes = lanes_at(call.inputs, channel), at = (first + i) * call.inputs + channel;
-      if (channel % CACHE_LINE == 0) expect_to_read(call, at + AT_ONCE * call.inputs);
+      if (begins_line(channel, false)) expect_to_read(call, at + AT_ONCE * call.inputs);
       store(panels + channel / COLUMNS * gram.panel_floats + i * COLUMNS + channel % COLUMNS,
             fetch<true>(call, at, std::max<int64_t>(0, lanes)));
     }
@@ -124,7 +121,7 @@ static void multiply_panels(const Gram& gram, const float* panels, int64_t row, 
   constexpr int64_t DOWN = LEVEL >= 3 ? 8 : 4;  // sums that registers hold
   const float* left = panels + row * gram.panel_floats;
   const float* right = panels + column * gram.panel_floats;
-  const int64_t lines = LEVEL == 4 ? (count + 1) / 2 : count;
+  const int64_t lines = HALF ? (count + 1) / 2 : count;
   for (int64_t r = 0; r < COLUMNS; r += DOWN, left += DOWN) {
     V found[DOWN][VECTORS] = {};
     for (int64_t i = 0; i < lines; i++) {

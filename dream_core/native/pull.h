@@ -37,10 +37,8 @@ static void pull_some(const Call call, const Pull& pull, int64_t first, int64_t 
   for (int64_t i = 0; i < count; i++)
     for (int64_t channel = 0; channel < channels; channel += LANES) {
       const int64_t at = (first + i) * channels + channel;
-      if (channel % CACHE_LINE == 0) {
-        expect_to_read(call, at + PULLED * channels);
-        expect_to_write(call, at);
-      }
+      if (begins_line(channel, call.half & 1)) expect_to_read(call, at + PULLED * channels);
+      if (begins_line(channel, call.half & 2)) expect_to_write(call, at);
       store(left + i * pull.stride + channel,
             fetch<true>(call, at, lanes_at(channels, channel)));
     }

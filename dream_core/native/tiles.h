@@ -129,7 +129,7 @@ INLINE void transform_tile(const Call& call, int64_t y, int64_t x, int64_t group
 // has many channels, no CPU foresees it.
 template <int READING>
 INLINE void fetch_input(const Call& call, int64_t y, int64_t x, int64_t channel) {
-  if (channel % (call.half & 1 ? 2 * CACHE_LINE : CACHE_LINE)) return;
+  if (!begins_line(channel, call.half & 1)) return;
   constexpr int POOLED = READING >= FROM_MAX;
   const int64_t wide = POOLED ? pooled(call, call.width) : call.width;
   const int64_t right = x + TILE + 2;  // a tile begins at an odd row and column
@@ -240,7 +240,7 @@ static void transform_filters(const Call& call, int64_t column, float* panel) {
 // Fetch what the tile to the right of that at (y, x) writes, if none is pooled: a store that finds
 // its line in no cache holds up all that come after it.
 INLINE void fetch_output(const Call& call, int64_t y, int64_t x, int64_t channel) {
-  if (channel % (call.half & 2 ? 2 * CACHE_LINE : CACHE_LINE)) return;
+  if (!begins_line(channel, call.half & 2)) return;
   const int64_t at = (y * call.width + x + TILE) * call.outputs + channel;
 #pragma GCC unroll 4
   for (int i = 0; i < TILE; i++)

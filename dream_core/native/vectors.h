@@ -85,11 +85,11 @@ INLINE __m256i halved(V x) { return __m256i(_mm512_cvtneps_pbh(__m512(x))); }
 INLINE V whole(__m256i x) { return V(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
 
 // Each float of what is multiplied holds a pair: even channels in its lower half, odd ones above.
-INLINE void put_pair(float* at, V even, V odd) {
-  const __m512i lower = _mm512_cvtepu16_epi32(halved(even));
-  const __m512i upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32(halved(odd)), 16);
-  store(at, V(_mm512_or_si512(lower, upper)));
+INLINE V paired(__m256i even, __m256i odd) {
+  const __m512i lower = _mm512_cvtepu16_epi32(even), upper = _mm512_cvtepu16_epi32(odd);
+  return V(_mm512_or_si512(lower, _mm512_slli_epi32(upper, 16)));
 }
+INLINE void put_pair(float* at, V even, V odd) { store(at, paired(halved(even), halved(odd))); }
 #endif
 
 // Put a vector of neighbouring channels.
@@ -102,6 +102,11 @@ INLINE void put(float* at, V x) {
 }
 
 // ---- what a call reads and writes: `lanes` of its values from the `at`-th on, all if not CAREFUL
+
+// Whether a line of the cache begins at a channel, where a position's channels begin one.
+INLINE bool begins_line(int64_t channel, bool half) {
+  return channel % (half ? 2 * CACHE_LINE : CACHE_LINE) == 0;
+}
 
 // Have the caches fetch the line of the `at`-th value, which will be read or written.
 INLINE void expect_to_read(const Call& call, int64_t at) {
