@@ -79,7 +79,7 @@ class TorchConvolutions:
     ) -> Tensor:
         """See `Convolutions`."""
         layer, pool = chain.first, chain.pool
-        gradient = rooms.converted(gradient, self.gives)
+        gradient = rooms.converted(gradient, self.gives, over=True)
         if is_3_by_3(layer):
             out = rooms.result(self.gives, seen, gradient, spare=chain.spare_back)
             strips.backward(chain, self._rows_back(layer, gradient, seen), gradient, alive, out)

@@ -21,6 +21,7 @@ SMALLEST = 1 << 20
 # Bytes of addresses that are taken at once. Only what is written on becomes memory.
 RESERVED = 1 << 32
 PAGE = mmap.PAGESIZE
+AT_FIRST = 1 << 16  # numbers that are made shorter beside them, before there is place behind those
 
 
 class Rooms:
@@ -198,11 +199,35 @@ def copied(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return features(dtype, *tensor.shape[1:]).copy_(tensor)
 
 
-def converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return (1, C, H, W) in that dtype, channels last: itself where it is so already."""
-    if tensor.dtype == dtype and tensor.is_contiguous(memory_format=torch.channels_last):
+def converted(tensor: Tensor, dtype: torch.dtype, *, over: bool = False) -> Tensor:
+    """Return (1, C, H, W) in that dtype, channels last: itself where it is so already.
+
+    Args:
+        tensor: what it is made of.
+        dtype: of the result.
+        over: whether that may be written over the tensor, which is lost then.
+    """
+    lies_flat = tensor.is_contiguous(memory_format=torch.channels_last)
+    if tensor.dtype == dtype and lies_flat:
         return tensor
+    shorter = tensor.device.type == "cpu" and dtype.itemsize < tensor.itemsize
+    if over and lies_flat and shorter and tensor.nbytes >= SMALLEST:
+        return _shortened(tensor, dtype)
     return copied(tensor, dtype)
+
+
+def _shortened(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Write shorter numbers over longer ones, from the front, never further than was read."""
+    numbers = tensor.permute(0, 2, 3, 1).view(-1)
+    there = numbers.view(dtype)
+    there[:AT_FIRST].copy_(numbers[:AT_FIRST].to(dtype))
+    begin = AT_FIRST
+    while begin < len(numbers):
+        end = min(2 * begin, len(numbers))
+        there[begin:end].copy_(numbers[begin:end])
+        begin = end
+    _, channels, height, width = tensor.shape
+    return there[: len(numbers)].view(1, height, width, channels).permute(0, 3, 1, 2)
 
 
 def saves_pages(size: int) -> bool:

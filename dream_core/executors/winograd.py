@@ -88,7 +88,7 @@ class WinogradConvolutions:
         """See `Convolutions`."""
         pool = chain.pool
         weight = self._weights[f"{chain.first.name}.weight"]
-        gradient = rooms.converted(gradient, self.gives)
+        gradient = rooms.converted(gradient, self.gives, over=True)
         threads = torch.get_num_threads()
         if self._eats_a_picture(chain, seen):
             return native.pull_back_to_picture(

@@ -74,19 +74,17 @@ class LeanRun:
         self._rise_to(sum(self._shown.values()) + self.tape)
 
     def _go_back(self, ordered: Sequence[Chain]) -> None:
-        values, forth, back = self._values, self._storage.forth, self._storage.back
+        values, back = self._values, self._storage.back
         shown = self._shown  # until each is passed
         arrived: dict[str, int] = {}
         tape = self.tape
         for chain in reversed(ordered):
             came = arrived.pop(chain.name, 0)
-            copied = 0
             if chain.name in self._asked:
                 # A pull is added to what came, or written over the features.
                 self._rise_to(tape + sum(shown.values()) + sum(arrived.values()) + came)
                 own = shown.pop(chain.name)
-                if not came:
-                    came, copied = own, 0 if forth == back else back * values[chain.name]
+                came = came or own
             gives = {name: back * values[name] for name in chain.inputs}
             given = sum(gives.values())
             if _in_strips(chain):
@@ -95,7 +93,7 @@ class LeanRun:
                     gives[name], given = came, 0
                 elif chain.spare_back:
                     gives[name] = given = with_spare(given)
-            now = tape + sum(shown.values()) + sum(arrived.values()) + came + copied
+            now = tape + sum(shown.values()) + sum(arrived.values()) + came
             self._rise_to(now + self._working_back(chain, given))
             arrived |= gives
             tape -= self._kept(chain)

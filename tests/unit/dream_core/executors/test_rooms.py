@@ -113,6 +113,35 @@ def test_over_a_tensor_without_rows_to_spare_there_is_no_room() -> None:
     assert [rooms.over(tensor) for tensor in let] == [None] * len(let)
 
 
+@pytest.mark.parametrize("more", [0, 1, rooms.AT_FIRST + 3])
+def test_shorter_numbers_are_written_over_longer_ones(more: int) -> None:
+    """What is pulled at features is shortened where it lies: beside it there may be no room."""
+    channels, height, width = 2, 2 * rooms.AT_FIRST + more, 3
+    whole = Rooms().features(torch.float32, channels, height, width)
+    whole.copy_(torch.randn(1, channels, height, width))
+    meant = whole.to(torch.bfloat16)
+
+    found = rooms.converted(whole, torch.bfloat16, over=True)
+
+    assert found.data_ptr() == whole.data_ptr()
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, meant)
+
+
+def test_nothing_is_written_over_but_what_may_be() -> None:
+    """Features are read again; what doesn't lie flat has others' numbers in between."""
+    whole = Rooms().features(torch.float32, 2 * CHANNELS, SIDE, SIDE).fill_(3)
+    part = whole[:, :CHANNELS]
+
+    read = rooms.converted(whole, torch.bfloat16)
+    cut = rooms.converted(part, torch.bfloat16, over=True)
+    longer = rooms.converted(read, torch.float32, over=True)
+
+    lies = [each.untyped_storage().data_ptr() for each in (whole, read, cut, longer)]
+    assert len(set(lies)) == len(lies)
+    assert all(bool((each == 3).all()) for each in (whole, read, cut, longer))
+
+
 def test_where_addresses_are_counted_as_memory_only_what_is_needed_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
