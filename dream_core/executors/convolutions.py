@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dream_core import native
 from dream_core.executors import bits, rooms, strips, tiled
 from dream_core.executors.packed import Packed, packs, turns
 from dream_core.executors.pools import average, shaped, unpool
@@ -20,7 +21,8 @@ Passes = Any
 class Convolutions(Protocol):
     """A way to compute chains that begin with a convolution.
 
-    What it writes for the way back, only its own kind reads.
+    What it reads may still wait to be written (`native.in_a_row`): whoever reads it by other means
+    than the kernel has that settled. What it writes for the way back, only its own kind reads.
     """
 
     gives: torch.dtype
@@ -59,6 +61,7 @@ class TorchConvolutions:
 
     def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `Convolutions`."""
+        native.settle()
         layer, pool = chain.first, chain.pool
         features = rooms.converted(features, self.gives)
         if is_3_by_3(layer):
@@ -78,6 +81,7 @@ class TorchConvolutions:
         self, chain: Chain, gradient: Tensor, alive: Tensor | None, seen: torch.Size
     ) -> Tensor:
         """See `Convolutions`."""
+        native.settle()
         layer, pool = chain.first, chain.pool
         gradient = rooms.converted(gradient, self.gives, over=True)
         if is_3_by_3(layer):

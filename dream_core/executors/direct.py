@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dream_core import native
 from dream_core.executors import bits, rooms
 from dream_core.executors.autograd import cropped, pull_back, run_layer
 from dream_core.executors.convolutions import Convolutions
@@ -50,7 +51,7 @@ class Direct:
         del picture  # what stands for one in bands is large, and soon nobody reads it any more
         features: dict[str, Tensor] = {}
         way_back: list[tuple[Chain, Back]] = []
-        with torch.no_grad():
+        with torch.no_grad(), native.in_a_row(rooms.let_here):
             for chain in ordered:
                 out, back = self._run(chain, [alive[name] for name in chain.inputs])
                 alive[chain.name] = out
@@ -64,9 +65,10 @@ class Direct:
 
     def _run(self, chain: Chain, inputs: Sequence[Tensor]) -> tuple[Tensor, Back]:
         layer = chain.first
+        if layer.kind == "convolution":
+            return self._convolve(chain, inputs[0])
+        native.settle()
         match layer.kind:
-            case "convolution":
-                return self._convolve(chain, inputs[0])
             case "concatenate":
                 return _concatenate(inputs)
             case "add":
@@ -96,17 +98,22 @@ class DirectTape:
         given = dict(gradients)
         del gradients  # each goes when its layer is passed, if nobody else wants them
         arrived: dict[str, Tensor] = {}
-        with torch.no_grad():
+        with torch.no_grad(), native.in_a_row(rooms.let_here):
             while self._way_back:
                 chain, back = self._way_back.pop()
                 if chain.name in given:
+                    native.settle()
                     came = arrived.pop(chain.name, None)
                     arrived[chain.name] = _added(given.pop(chain.name), came)
                     del came
                 if chain.name not in arrived:
                     continue
+                if chain.first.kind != "convolution":
+                    native.settle()
                 pulled = back(arrived.pop(chain.name))
                 for name, gradient in zip(chain.inputs, pulled, strict=True):
+                    if name in arrived:
+                        native.settle()
                     arrived[name] = gradient + arrived[name] if name in arrived else gradient
                 del pulled, gradient
         if PICTURE not in arrived:

@@ -14,6 +14,7 @@ from threading import Lock
 import torch
 from torch import Tensor
 
+from dream_core import native
 from dream_core.forms.over import LARGE, spare_rows
 
 # What the C library keeps by itself, in pieces that fit again.
@@ -73,6 +74,10 @@ class Rooms:
         row = width * channels
         return flat.as_strided((1, channels, height, width), (height * row, 1, row, channels))
 
+    def __contains__(self, tensor: Tensor) -> bool:
+        """Whether a tensor lies in one of them."""
+        return any(space.has(tensor.data_ptr()) for space in self._spaces)
+
     def _let(self, size: int, *, scratch: bool) -> memoryview:
         for space in self._spaces:
             start = space.take(size, scratch=scratch)
@@ -92,11 +97,16 @@ class _Space:
         except OSError:  # it counts addresses as memory; then each room is a piece of its own
             memory = _addresses(least)
         self._bytes = memoryview(memory)
+        self._begin = torch.frombuffer(memory, dtype=torch.uint8).data_ptr()
         self._free = [(0, len(self._bytes))]  # from, to; by place
         self._written = 0  # to where rooms were let: nothing behind it is memory yet
         self._last = 0  # where the latest result ends
         # Leases may end anywhere, even in the middle of a call here: they only put themselves down.
         self._ended: list[tuple[int, int]] = []
+
+    def has(self, address: int) -> bool:
+        """Whether an address is one of them."""
+        return self._begin <= address < self._begin + len(self._bytes)
 
     def take(self, size: int, *, scratch: bool = False) -> int | None:
         """Return where that much begins which was free and no longer is; None where nothing is."""
@@ -157,6 +167,15 @@ def features(dtype: torch.dtype, *size: int, spare: bool = False, scratch: bool 
     return here.features(dtype, *size, spare=spare, scratch=scratch)
 
 
+def let_here(tensor: Tensor) -> bool:
+    """Return whether a tensor lies in those that are lent out here.
+
+    Once nobody holds it, only what is let there later is written where it was.
+    """
+    here = _current.get()
+    return here is not None and tensor in here
+
+
 def over(tensor: Tensor) -> Tensor | None:
     """Return room for as much a stripe before or behind a tensor, in the room that it lies in.
 
@@ -210,6 +229,7 @@ def converted(tensor: Tensor, dtype: torch.dtype, *, over: bool = False) -> Tens
     lies_flat = tensor.is_contiguous(memory_format=torch.channels_last)
     if tensor.dtype == dtype and lies_flat:
         return tensor
+    native.settle()
     shorter = tensor.device.type == "cpu" and dtype.itemsize < tensor.itemsize
     if over and lies_flat and shorter and tensor.nbytes >= SMALLEST:
         return _shortened(tensor, dtype)
@@ -220,8 +240,8 @@ def _shortened(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Write shorter numbers over longer ones, from the front, never further than was read."""
     numbers = tensor.permute(0, 2, 3, 1).view(-1)
     there = numbers.view(dtype)
-    there[:AT_FIRST].copy_(numbers[:AT_FIRST].to(dtype))
-    begin = AT_FIRST
+    begin = min(AT_FIRST, len(numbers))
+    there[:begin].copy_(numbers[:begin].to(dtype))
     while begin < len(numbers):
         end = min(2 * begin, len(numbers))
         there[begin:end].copy_(numbers[begin:end])

@@ -10,6 +10,7 @@ from dream_core.native.convolution import (
 )
 from dream_core.native.gram import correlate, pull, reads
 from dream_core.native.library import DTYPES, VERSION, Operands, available, paths, reason
+from dream_core.native.row import in_a_row, settle
 
 __all__ = [
     "DTYPES",
@@ -19,6 +20,7 @@ __all__ = [
     "convolve",
     "convolve_picture",
     "correlate",
+    "in_a_row",
     "new_alive",
     "paths",
     "pull",
@@ -26,5 +28,6 @@ __all__ = [
     "pull_back_to_picture",
     "reads",
     "reason",
+    "settle",
     "unpack",
 ]

@@ -1,7 +1,5 @@
 """The kernel on torch's tensors: checks what it is given, hands over addresses and scratch room."""
 
-import ctypes
-import threading
 from typing import Literal
 
 import torch
@@ -10,21 +8,21 @@ from torch import Tensor
 from dream_core.native.library import (
     BEST_FIRST,
     DTYPES,
-    PATHS,
     Call,
     Operands,
-    function,
     parallel,
     paths,
     reason,
 )
+from dream_core.native.row import Row, Work, opened
 from dream_core.native.stripes import stripes
 
 Pool = Literal["max", "avg"] | None
 
+_CONVOLVE = Work("dream_convolve", "dream_scratch_bytes")
+_CONVOLVE_PICTURE = Work("dream_convolve_picture", "dream_picture_scratch_bytes")
+_PULL_BACK_TO_PICTURE = Work("dream_pull_back_to_picture", "dream_picture_scratch_bytes")
 _POOLS: dict[Pool, int] = {None: 0, "max": 1, "avg": 2}
-_ALIGNMENT = 64  # bytes
-_kept = threading.local()
 
 
 def new_alive(channels: int, height: int, width: int) -> Tensor:
@@ -93,7 +91,7 @@ def convolve(
     )
     call.bias = _address(bias)
     call.rectify, call.pool, call.rounds_up = rectify, _POOLS[pool], rounds_up
-    _run_in_stripes(call, features, out, path, operands)
+    _run_in_stripes(call, path, operands, read=features, written=out, alive=alive)
     return out
 
 
@@ -136,7 +134,7 @@ def pull_back(
         gradient, weight, out, alive=alive, size=size, channels=(outputs, channels), threads=threads
     )
     call.back, call.pool, call.rounds_up = True, _POOLS[pool], rounds_up
-    _run_in_stripes(call, gradient, out, path, operands)
+    _run_in_stripes(call, path, operands, read=gradient, written=out, alive=alive)
     return out
 
 
@@ -171,7 +169,7 @@ def convolve_picture(
         threads=threads,
     )
     call.bias, call.rectify = _address(bias), rectify
-    run("dream_convolve_picture", "dream_picture_scratch_bytes", call, path, operands)
+    run(_CONVOLVE_PICTURE, call, path, operands, planes, out, alive, waits=True)
     return out
 
 
@@ -201,7 +199,7 @@ def pull_back_to_picture(
         threads=threads,
     )
     call.back = True
-    run("dream_pull_back_to_picture", "dream_picture_scratch_bytes", call, path, operands)
+    run(_PULL_BACK_TO_PICTURE, call, path, operands, gradient, out, alive, waits=True)
     return out
 
 
@@ -293,29 +291,45 @@ def call_of(
     )
 
 
-def run(name: str, sizing: str, call: Call, path: str | None, operands: Operands) -> None:
-    """Run a function of the library by a path, the best where None, in the room that it needs."""
+def run(
+    work: Work,
+    call: Call,
+    path: str | None,
+    operands: Operands,
+    *tensors: Tensor | None,
+    waits: bool = False,
+) -> None:
+    """Run a function of the library on tensors that the call reads and writes.
+
+    Args:
+        work: the function.
+        call: its argument.
+        path: to go by; the best where None.
+        operands: what is multiplied.
+        tensors: but for weights, what has an address in the call.
+        waits: whether it may wait in a row, where one is open.
+    """
     path = _chosen(path, operands)
     if call.half and path not in BEST_FIRST["bfloat16"]:
         raise ValueError(f"the path {path} reads and writes float32 only")
-    number, pointer = PATHS.index(path), ctypes.byref(call)
-    call.scratch = _scratch(function(sizing)(number, pointer))
-    function(name)(number, pointer)
+    here = opened()
+    row = here or Row()
+    row.put(work, path, call, *tensors)
+    if not (waits and here):
+        row.run()
 
 
 def _run_in_stripes(
-    call: Call, read: Tensor, written: Tensor, path: str | None, operands: Operands
+    call: Call,
+    path: str | None,
+    operands: Operands,
+    *,
+    read: Tensor,
+    written: Tensor,
+    alive: Tensor | None,
 ) -> None:
     """Run a convolution: at once, or where it writes over what it reads, stripe by stripe."""
     for top, bottom in stripes(read, written, call.height):
-        call.top, call.bottom = top, bottom
-        run("dream_convolve", "dream_scratch_bytes", call, path, operands)
-
-
-def _scratch(size: int) -> int:
-    """Return the address of `size` bytes that stay with this thread: a page is only new once."""
-    kept: Tensor | None = getattr(_kept, "room", None)
-    if kept is None or kept.numel() < size + _ALIGNMENT:
-        _kept.room = None  # before the new one is made
-        kept = _kept.room = torch.empty(size + _ALIGNMENT, dtype=torch.uint8)
-    return -(-kept.data_ptr() // _ALIGNMENT) * _ALIGNMENT
+        stripe = Call.from_buffer_copy(call)
+        stripe.top, stripe.bottom = top, bottom
+        run(_CONVOLVE, stripe, path, operands, read, written, alive, waits=True)

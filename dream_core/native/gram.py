@@ -5,7 +5,10 @@ from torch import Tensor
 
 from dream_core.native.convolution import call_of, is_channels_last, run
 from dream_core.native.library import DTYPES, Operands, paths
+from dream_core.native.row import Work
 
+_GRAM = Work("dream_gram", "dream_gram_scratch_bytes")
+_PULL = Work("dream_pull", "dream_pull_scratch_bytes")
 _OPERANDS = {dtype: operands for operands, dtype in DTYPES.items()}
 
 
@@ -37,7 +40,7 @@ def correlate(features: Tensor, *, threads: int, path: str | None = None) -> Ten
     call = call_of(
         features, None, found, size=(height, width), channels=(channels, channels), threads=threads
     )
-    run("dream_gram", "dream_gram_scratch_bytes", call, path, _OPERANDS[features.dtype])
+    run(_GRAM, call, path, _OPERANDS[features.dtype], features, found)
     return found
 
 
@@ -74,5 +77,5 @@ def pull(
     )
     call.adds = onto is not None
     operands: Operands = "bfloat16" if call.half else "float32"
-    run("dream_pull", "dream_pull_scratch_bytes", call, path, operands)
+    run(_PULL, call, path, operands, features, to)
     return to

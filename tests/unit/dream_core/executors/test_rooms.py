@@ -142,6 +142,19 @@ def test_nothing_is_written_over_but_what_may_be() -> None:
     assert all(bool((each == 3).all()) for each in (whole, read, cut, longer))
 
 
+def test_what_lies_in_a_room_is_known_by_its_place() -> None:
+    """Its place is let again in the order of the calls; anything else's may be anybody's."""
+    house = Rooms()
+    with rooms.lent(house):
+        let = rooms.features(torch.float32, CHANNELS, SIDE, SIDE)
+        assert rooms.let_here(let)
+        assert rooms.let_here(let[:, :, SIDE - 1 :])
+        assert not rooms.let_here(rooms.features(torch.float32, 1, SIDE, SIDE))
+        assert not rooms.let_here(Rooms().features(torch.float32, CHANNELS, SIDE, SIDE))
+
+    assert not rooms.let_here(let)
+
+
 def test_where_addresses_are_counted_as_memory_only_what_is_needed_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
