@@ -14,7 +14,6 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from dream_core import native
 from dream_core.forms.over import LARGE, spare_rows
 
 # What the C library keeps by itself, in pieces that fit again.
@@ -229,7 +228,6 @@ def converted(tensor: Tensor, dtype: torch.dtype, *, over: bool = False) -> Tens
     lies_flat = tensor.is_contiguous(memory_format=torch.channels_last)
     if tensor.dtype == dtype and lies_flat:
         return tensor
-    native.settle()
     shorter = tensor.device.type == "cpu" and dtype.itemsize < tensor.itemsize
     if over and lies_flat and shorter and tensor.nbytes >= SMALLEST:
         return _shortened(tensor, dtype)

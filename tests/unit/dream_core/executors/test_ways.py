@@ -13,7 +13,7 @@ from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
 from dream_core.executors import REFERENCE, Plan, Way
 from dream_core.executors.building import ways_here
-from dream_core.model import IMAGENET, Layer, Model, Origin, Pooling
+from dream_core.model import IMAGENET, PICTURE, Layer, Model, Origin, Pooling
 from dream_core.networks import Network, load_network
 from dream_core.picture import read, working_source
 from dream_core.spec import DreamSpec
@@ -56,6 +56,38 @@ MIXED = (
         dilation=(1, 2),
     ),
     Layer(name="last", kind="relu", inputs=("far",), channels=5),
+)
+
+
+def convolution(name: str, reads: str, side: int = 3) -> Layer:
+    """Return a convolution of eight channels that keeps the size."""
+    window = {"kernel": (side, side), "padding": (side // 2, side // 2)}
+    return Layer(name=name, kind="convolution", inputs=(reads,), channels=8, **window)
+
+
+def pool(name: str, reads: str, **fields: object) -> Layer:
+    """Return a max pool that halves the size."""
+    shape = {"inputs": (reads,), "channels": 8, "kernel": (2, 2), "stride": (2, 2)}
+    return Layer.model_validate({"name": name, "kind": "max_pool", **shape, **fields})
+
+
+# What the kernel has made, read by every other form, forth and back; and by two at once.
+BETWEEN = (
+    convolution("first", PICTURE),
+    Layer(name="alive", kind="relu", inputs=("first",), channels=8),
+    convolution("wide", "alive", 5),
+    convolution("second", "wide"),
+    pool("halved", "second"),
+    convolution("third", "halved"),
+    Layer(name="norm", kind="local_response_norm", inputs=("third",), channels=8, size=3),
+    convolution("fourth", "norm"),
+    pool("soft", "fourth", kind="average_pool", kernel=(3, 3), stride=(1, 1), padding=(1, 1)),
+    convolution("fifth", "soft"),
+    Layer(name="sum", kind="add", inputs=("fifth", "fourth"), channels=8),
+    convolution("left", "sum"),
+    convolution("right", "sum"),
+    Layer(name="both", kind="concatenate", inputs=("left", "right"), channels=16),
+    convolution("last", "both"),
 )
 
 
@@ -126,6 +158,31 @@ def test_layers_of_every_kind_run_beside_each_other(way: Way) -> None:
 
         assert_close(found, expected, rtol=1e-12, atol=1e-12)
         assert_close(ours, far, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("way", OTHERS, ids=str)
+def test_what_the_kernel_makes_is_there_for_whoever_reads_it(way: Way) -> None:
+    """Its calls wait for one another, and nothing else knows of that."""
+    model = Model(
+        name="between",
+        title="for tests",
+        layers=BETWEEN,
+        preprocessing=IMAGENET,
+        default_layer="last",
+        content_layer="last",
+        origin=Origin(kind="file", name="random"),
+    )
+    sharp, plain = network_of(model, torch.float64), network_of(model)
+    network, picture = plain.run_by(way), random_picture(4, 44, 52)
+
+    for asked in [*([name] for name in model.layer_names), list(model.layer_names)]:
+        expected, far = pulled(sharp, picture, asked)
+        found, ours = pulled(network, picture, asked)
+
+        scatter = apart(pulled(plain, picture, asked)[1].double(), far)
+        limit = LIMITS.get(way.precision, max(2.5 * scatter, SCATTER))
+        assert all(apart(found[name].double(), expected[name]) < limit for name in asked)
+        assert apart(ours.double(), far) < limit, asked
 
 
 @pytest.mark.parametrize("dose", [-1000.0, 0.0, 1000.0])
