@@ -10,6 +10,7 @@ windows has four rows of words, one for each place of a window: whether it's the
 """
 
 from collections.abc import Iterator
+from functools import cache
 from math import inf, prod
 
 import torch
@@ -67,7 +68,7 @@ def rectify(features: Tensor, words: Tensor | None = None) -> Tensor:
 def keep(gradient: Tensor, words: Tensor) -> Tensor:
     """Set a gradient, (1, C, H, W) channels-last, to zero where the bit is 0, in place."""
     rows = _rows(gradient)
-    truths, powers = _scratch(rows), _powers(rows)
+    truths, powers = _scratch(rows), _powers(rows.dtype, rows.device)
     for few, packed in _few(rows, words):
         here = _unfold(packed, powers, truths[: len(few)])
         few.mul_(here[:, : few.shape[1]])
@@ -126,7 +127,7 @@ def unpool(
     if found.shape[2:] != rounded:
         found.zero_()
     windows = _windows(_positions(found)[: rounded[0], : rounded[1]], rounds_up=False)
-    truths, powers = _scratch(rows, PLACES), _powers(rows)
+    truths, powers = _scratch(rows, PLACES), _powers(rows.dtype, rows.device)
     for few, back, packed in _few(rows, windows, words, each=PLACES):
         here = _unfold(packed, powers, truths[: len(few)])[..., : few.shape[1]]
         places = back.transpose(2, 3)  # (h, 2, 2, w, C)
@@ -183,9 +184,10 @@ def _unfold(words: Tensor, powers: Tensor, truths: Tensor) -> Tensor:
     return truths
 
 
-def _powers(rows: Tensor) -> Tensor:
+@cache
+def _powers(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return one bit of a word each, (16, 1); the last is the sign of an int16."""
-    return (1 << torch.arange(WORD, device=rows.device)).to(rows.dtype).view(WORD, 1)
+    return (1 << torch.arange(WORD, device=device)).to(dtype).view(WORD, 1)
 
 
 def _few(rows: Tensor, *others: Tensor, each: int = 1) -> Iterator[tuple[Tensor, ...]]:
@@ -204,7 +206,8 @@ def _scratch(rows: Tensor, *each: int) -> Tensor:
     """Return room for the truths of a few rows, so many rows for each, filled up to words."""
     length = rows.shape[1]
     room = rows.new_empty(_at_once(rows, prod(each)), *each, -(-length // WORD) * WORD)
-    room[..., length:].zero_()
+    if length % WORD:
+        room[..., length:].zero_()
     return room
 
 
