@@ -68,7 +68,7 @@ def rectify(features: Tensor, words: Tensor | None = None) -> Tensor:
 def keep(gradient: Tensor, words: Tensor) -> Tensor:
     """Set a gradient, (1, C, H, W) channels-last, to zero where the bit is 0, in place."""
     rows = _rows(gradient)
-    truths, powers = _scratch(rows), _powers(rows.dtype, rows.device)
+    truths, powers = _scratch(rows), _powers(rows)
     for few, packed in _few(rows, words):
         here = _unfold(packed, powers, truths[: len(few)])
         few.mul_(here[:, : few.shape[1]])
@@ -127,7 +127,7 @@ def unpool(
     if found.shape[2:] != rounded:
         found.zero_()
     windows = _windows(_positions(found)[: rounded[0], : rounded[1]], rounds_up=False)
-    truths, powers = _scratch(rows, PLACES), _powers(rows.dtype, rows.device)
+    truths, powers = _scratch(rows, PLACES), _powers(rows)
     for few, back, packed in _few(rows, windows, words, each=PLACES):
         here = _unfold(packed, powers, truths[: len(few)])[..., : few.shape[1]]
         places = back.transpose(2, 3)  # (h, 2, 2, w, C)
@@ -184,10 +184,20 @@ def _unfold(words: Tensor, powers: Tensor, truths: Tensor) -> Tensor:
     return truths
 
 
-@cache
-def _powers(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return one bit of a word each, (16, 1); the last is the sign of an int16."""
+def _powers(rows: Tensor) -> Tensor:
+    """Return one bit of a word each, (16, 1); the last is the sign of an int16.
+
+    On a GPU each time anew: what is made while a graph is captured belongs to that.
+    """
+    make = _powers_on_cpu if rows.device.type == "cpu" else _make_powers
+    return make(rows.dtype, rows.device)
+
+
+def _make_powers(dtype: torch.dtype, device: torch.device) -> Tensor:
     return (1 << torch.arange(WORD, device=device)).to(dtype).view(WORD, 1)
+
+
+_powers_on_cpu = cache(_make_powers)
 
 
 def _few(rows: Tensor, *others: Tensor, each: int = 1) -> Iterator[tuple[Tensor, ...]]:
