@@ -1,12 +1,12 @@
-"""What the way back needs to know of a ReLU or a pool: one bit for each value that they read.
+"""What the way back needs to know of a ReLU or a pool: one bit for each value that they stop.
 
 Values are looked at as whole numbers of their own width, which order as the floats do where none is
 negative, and which torch has vector code for, whatever the values are. All of it goes in place, a
 few rows at a time, so that what one operator writes the next one finds in the cores' own caches.
 
 Sixteen bits are a word, int16. A row of values is cut into sixteen parts of one length, the last
-filled up; bit k of word j says whether value j of part k passes. Of a 2 × 2 max pool, a row of
-windows has four rows of words, one for each place of a window: whether it's the one that passes.
+filled up; bit k of word j says whether value j of part k is stopped. Of a 2 × 2 max pool, a row of
+windows has four rows of words, one for each place of a window: the one that passes isn't stopped.
 """
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def rectify(features: Tensor, words: Tensor | None = None) -> Tensor:
         words: room for what is returned, from `new_words`; a new one where None.
 
     Returns:
-        Where they are above zero: words.
+        Where they aren't above zero: words.
     """
     rows = _rows(features)
     truths = _scratch(rows)
@@ -62,16 +62,17 @@ def rectify(features: Tensor, words: Tensor | None = None) -> Tensor:
         torch.threshold_(few, MINUS_INFINITY[features.dtype], 0)
         torch.clamp_max(few, 1, out=here[:, : few.shape[1]])
         _fold(here, packed)
+    words.bitwise_not_()
     return words
 
 
 def keep(gradient: Tensor, words: Tensor) -> Tensor:
-    """Set a gradient, (1, C, H, W) channels-last, to zero where the bit is 0, in place."""
+    """Set a gradient, (1, C, H, W) channels-last, to zero where the bit is 1, in place."""
     rows = _rows(gradient)
     truths, powers = _scratch(rows), _powers(rows)
     for few, packed in _few(rows, words):
-        here = _unfold(packed, powers, truths[: len(few)])
-        few.mul_(here[:, : few.shape[1]])
+        here = _unfold(packed, powers, truths[: len(few)])[:, : few.shape[1]]
+        _let_through(few, here, few)
     return gradient
 
 
@@ -131,7 +132,7 @@ def unpool(
     for few, back, packed in _few(rows, windows, words, each=PLACES):
         here = _unfold(packed, powers, truths[: len(few)])[..., : few.shape[1]]
         places = back.transpose(2, 3)  # (h, 2, 2, w, C)
-        torch.mul(few.view(len(few), 1, 1, *places.shape[3:]), here.view(places.shape), out=places)
+        _let_through(few.view(len(few), 1, 1, *places.shape[3:]), here.view(places.shape), places)
     return found[:, :, :height, :width].contiguous(memory_format=torch.channels_last)
 
 
@@ -157,15 +158,14 @@ def _choose(windows: Tensor, pooled: Tensor, places: Tensor, floor: int | None) 
 
 
 def _tell_apart(words: Tensor) -> None:
-    """Turn the truths of `_choose`, (h, 4, n), into one for each place of a window, in place."""
+    """Turn the truths of `_choose`, (h, 4, n), into what stops at each place of a window."""
     right_above, right_below, below, alive = words.unbind(1)
     below &= alive
     alive ^= below  # above, from here on
     right_above &= alive
     right_below &= below
-    words.copy_(
-        torch.stack([alive ^ right_above, right_above, below ^ right_below, right_below], dim=1)
-    )
+    each = torch.stack([alive ^ right_above, right_above, below ^ right_below, right_below], dim=1)
+    torch.bitwise_not(each, out=words)
 
 
 def _fold(truths: Tensor, words: Tensor) -> None:
@@ -176,16 +176,20 @@ def _fold(truths: Tensor, words: Tensor) -> None:
     torch.add(found[..., 0, :], found[..., 1, :], alpha=2, out=words)
 
 
-def _unfold(words: Tensor, powers: Tensor, truths: Tensor) -> Tensor:
-    """Write words, (..., n), as 0s and 1s, (..., 16 · n), and return them."""
-    each = truths.view(*truths.shape[:-1], WORD, -1)
-    torch.bitwise_and(words.to(truths.dtype)[..., None, :], powers, out=each)
-    each.ne_(0)
-    return truths
+def _unfold(words: Tensor, powers: Tensor, signs: Tensor) -> Tensor:
+    """Write words, (..., n), as numbers, (..., 16 · n), whose signs they are; return those."""
+    each = signs.view(*signs.shape[:-1], WORD, -1)
+    torch.mul(words.to(signs.dtype)[..., None, :], powers, out=each)
+    return signs
+
+
+def _let_through(values: Tensor, signs: Tensor, out: Tensor) -> None:
+    """Write values, but zero where a sign is below zero."""
+    torch.ops.aten.threshold_backward.grad_input(values, signs, -1, grad_input=out)
 
 
 def _powers(rows: Tensor) -> Tensor:
-    """Return one bit of a word each, (16, 1); the last is the sign of an int16.
+    """Return by what a word is multiplied, (16, 1), to have one of its bits for a sign.
 
     On a GPU each time anew: what is made while a graph is captured belongs to that.
     """
@@ -194,7 +198,8 @@ def _powers(rows: Tensor) -> Tensor:
 
 
 def _make_powers(dtype: torch.dtype, device: torch.device) -> Tensor:
-    return (1 << torch.arange(WORD, device=device)).to(dtype).view(WORD, 1)
+    last = torch.iinfo(dtype).bits - 1
+    return (1 << (last - torch.arange(WORD, device=device))).to(dtype).view(WORD, 1)
 
 
 _powers_on_cpu = cache(_make_powers)
@@ -228,7 +233,8 @@ def _positions(features: Tensor) -> Tensor:
 
 def _rows(features: Tensor) -> Tensor:
     """Return (1, C, H, W), channels-last, as (H, W · C), whole."""
-    return _positions(features).view(features.shape[2], -1)
+    whole = features.permute(0, 2, 3, 1).view(WHOLE[features.dtype])
+    return whole.view(features.shape[2], -1)
 
 
 def _ordered(whole: Tensor) -> Tensor:
