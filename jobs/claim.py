@@ -149,17 +149,29 @@ class Claim:
 
     def give_back(self) -> None:
         """Put the job back in its queue, ahead of later ones; a canceling one ends canceled."""
-        status = self._held(self._scripts.run("give_back", self.job.id, self.fence))
-        if status == Status.QUEUED:
+        if self._leave("give_back") == Status.QUEUED:
             self._deliver()
         else:
             self._remember()
 
     def _finish(self, status: Status, problem: str) -> Status:
-        ended = self._scripts.run("finish", self.job.id, self.fence, status, problem)
-        status = Status(self._held(ended))
+        status = self._leave("finish", status, problem)
         self._remember()
         return status
+
+    def _leave(self, script: str, *args: str) -> Status:
+        """Run a script that may end the job; return the status then.
+
+        A Redis that has started anew may have forgotten frames, and what it doesn't know when the
+        job ends goes from the disk. So it is told of them first.
+        """
+        while True:
+            told = self._held(self._scripts.run(script, self.job.id, self.fence, *args))
+            if isinstance(told, str):
+                return Status(told)
+            (life,) = told
+            pairs = [part for pair in self._store.found(self.job.id) for part in pair]
+            self._held(self._scripts.run("recall", self.job.id, self.fence, life, *pairs))
 
     def _note(self, field: str, value: str, *more: str) -> None:
         self._look(self._scripts.run("note", self.job.id, self.fence, field, field, value, *more))

@@ -2,10 +2,8 @@
 
 import json
 import logging
-import struct
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 from dream_core.errors import DreamError
 from jobs.disk import Footprint
@@ -89,8 +87,8 @@ def _restore(job_id: str, ledger: Ledger, store: Store, scripts: Scripts) -> boo
     try:
         ending, whole = store.ending(job_id), True
     except ValueError:
-        ending, whole = _lost_ending(order, _found(store, job_id)), False
-    frames = ending.frames if ending else _found(store, job_id)
+        ending, whole = _lost_ending(order, _told(store, job_id)), False
+    frames = ending.frames if ending else _told(store, job_id)
     takes = _takes(order)
     left = takes.bytes - len(frames) * takes.frame_bytes
     told = [*fields(order), "frame_bytes", takes.frame_bytes]
@@ -152,30 +150,5 @@ def _ended(ending: Ending) -> list[str | int]:
     return [part for pair in values.items() for part in pair]
 
 
-def _found(store: Store, job_id: str) -> list[str]:
-    """Return frames as the ledger would know them, from the files that are there."""
-    frames = []
-    for iteration, path in sorted(store.frames(job_id).items()):
-        size = _size(path)
-        if size is None:
-            log.warning("frame %s is left: it is no PNG", path)
-            continue
-        frame = {
-            "iteration": iteration,
-            "width": size[0],
-            "height": size[1],
-            "bytes": path.stat().st_size,
-            "fence": path.name.split(".")[1],
-        }
-        frames.append(json.dumps(frame))
-    return frames
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    """Return width and height, with which a PNG's first chunk begins; None where it is none."""
-    with path.open("rb") as file:
-        header = file.read(24)
-    if len(header) < 24 or not header.startswith(b"\x89PNG"):
-        return None
-    width, height = struct.unpack(">II", header[16:])
-    return width, height
+def _told(store: Store, job_id: str) -> list[str]:
+    return [frame for _, frame in store.found(job_id)]

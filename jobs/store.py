@@ -12,9 +12,11 @@ job's folder, so that a worker that came too late can't bring a deleted one back
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
+import struct
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +26,8 @@ from typing import IO, Any, Protocol
 
 from jobs.errors import StoreFault, UnknownDream, UnknownVersion
 from jobs.record import VERSION, Ending, Order, Source
+
+log = logging.getLogger(__name__)
 
 START = "start"
 CANCEL = "cancel"
@@ -236,6 +240,32 @@ class Store:
         found = sorted((self._folder(job_id) / "frames").glob("[0-9]*.png"))
         return {_iteration(path): path for path in found}
 
+    def found(self, job_id: str) -> list[tuple[int, str]]:
+        """Return `frames` as the ledger would know them, with their iterations, in order.
+
+        Raises:
+            StoreFault: the disk doesn't give them.
+        """
+        found = []
+        for iteration, path in sorted(self.frames(job_id).items()):
+            with _faults(path):
+                try:
+                    size, length = _size(path), path.stat().st_size
+                except FileNotFoundError:  # its attempt was told that another has published it
+                    continue
+            if size is None:
+                log.warning("frame %s is left: it is no PNG", path)
+                continue
+            frame = {
+                "iteration": iteration,
+                "width": size[0],
+                "height": size[1],
+                "bytes": length,
+                "fence": path.name.split(".")[1],
+            }
+            found.append((iteration, json.dumps(frame)))
+        return found
+
     def ids(self) -> list[str]:
         """Return the ids of all accepted jobs, oldest first."""
         with _faults(self.root):
@@ -385,3 +415,13 @@ def _faults(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreFault(path, error.strerror or error, error.errno) from error
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Return width and height, with which a PNG's first chunk begins; None where it is none."""
+    with path.open("rb") as file:
+        header = file.read(24)
+    if len(header) < 24 or not header.startswith(b"\x89PNG"):
+        return None
+    width, height = struct.unpack(">II", header[16:])
+    return width, height

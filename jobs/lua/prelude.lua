@@ -189,6 +189,22 @@ local function publish(iteration, frame)
   changed('frame', 'iteration', iteration)
 end
 
+-- Make known what isn't of frames that are on disk: iteration, frame, … from that argument on.
+local function recall(at)
+  for each = at, #ARGV, 2 do
+    if redis.call('ZCOUNT', frames, ARGV[each], ARGV[each]) == 0 then
+      publish(ARGV[each], ARGV[each + 1])
+    end
+  end
+end
+
+-- {life} where Redis has started anew since it was told of the job, or compared with its folder: it
+-- may have forgotten frames, and what ends has no others. Else false.
+local function forgetful()
+  local present = life()
+  return get('compared') ~= present and {present}
+end
+
 -- Go from the present status to another; false where the table of moves has no such move.
 local function move(to, ...)
   if not MOVES[get('status')][to] then return false end

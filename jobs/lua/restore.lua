@@ -12,9 +12,7 @@ if known and not next(MOVES[known]) then
   return 0
 end
 if known and status == 'queued' then
-  for at = 6 + count, #ARGV, 2 do
-    if redis.call('ZCOUNT', frames, ARGV[at], ARGV[at]) == 0 then publish(ARGV[at], ARGV[at + 1]) end
-  end
+  recall(6 + count)
   return 0
 end
 redis.call('HSET', record, 'status', status, 'queue', queue, 'fence', '', unpack(ARGV, 6, 5 + count))

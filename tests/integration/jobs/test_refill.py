@@ -97,6 +97,46 @@ def test_frames_of_a_lost_second_are_known_again_and_the_dream_goes_on(
     assert claim.succeed() is Status.SUCCEEDED
 
 
+@pytest.mark.parametrize("ends", ["succeeded", "failed", "canceled", "given back"])
+def test_a_job_that_ends_before_anybody_has_looked_keeps_the_frames_of_a_lost_second(
+    ends: str, ledger: Ledger, store: Store, client: redis.Redis, picture: Picture
+) -> None:
+    """What Redis doesn't know of when a job ends goes from the disk."""
+    claim = run(ledger, picture)
+    job_id = claim.job.id
+    before = client.hgetall(f"dream:{job_id}"), client.zrange(f"dream:{job_id}:frames", 0, -1)
+    for iteration in (1, 2):
+        claim.publish_frame(iteration, 5, 4, PNG)
+    go_back(client, job_id, *before)
+    client.hset(f"dream:{job_id}", "compared", "an earlier life")
+    claim.publish_frame(3, 5, 4, PNG)
+
+    if ends in ("canceled", "given back"):
+        ledger.cancel(job_id)
+    end = {"succeeded": claim.succeed, "failed": lambda: claim.fail(PROBLEM)}
+    end.get(ends, claim.succeed if ends == "canceled" else claim.give_back)()
+
+    assert ledger.get(job_id).status.terminal
+    frames, _ = ledger.frames(job_id)
+    assert [frame.iteration for frame in frames] == [0, 1, 2, 3]
+    assert list(store.frames(job_id)) == [0, 1, 2, 3]
+    ending = store.ending(job_id)
+    assert ending is not None
+    assert len(ending.frames) == 4
+
+
+def test_a_frame_of_another_attempt_is_no_frame_where_redis_has_forgotten_nothing(
+    ledger: Ledger, store: Store, picture: Picture
+) -> None:
+    """An attempt that was lost has written it, and its worker was told no."""
+    claim = run(ledger, picture)
+    store.write_frame(claim.job.id, 1, claim.fence, PNG)
+
+    claim.succeed()
+
+    assert list(store.frames(claim.job.id)) == [0]
+
+
 @pytest.mark.parametrize("everything", [False, True])
 def test_a_cancel_of_a_lost_second_is_heard_again(
     ledger: Ledger, reaper: Reaper, client: redis.Redis, picture: Picture, everything: bool
