@@ -1,6 +1,8 @@
 """A small network that is none of VGG's shape."""
 
-from dream_core.model import PICTURE, Layer
+from collections.abc import Sequence
+
+from dream_core.model import IMAGENET, PICTURE, Layer, Model, Origin
 
 # Every primitive and its less usual options, on two branches that meet twice: `narrow` rounds its
 # size down where `wide` rounds it up, so the sum and the concatenation have to cut.
@@ -47,3 +49,17 @@ BRANCHES = (
         dilation=(2, 2),
     ),
 )
+
+
+def model_of(name: str, layers: Sequence[Layer]) -> Model:
+    """Return a model of these layers, of which the last is asked where nobody says."""
+    last = layers[-1].name
+    return Model(
+        name=name,
+        title="for tests",
+        layers=tuple(layers),
+        preprocessing=IMAGENET,
+        default_layer=last,
+        content_layer=last,
+        origin=Origin(kind="file", name="random"),
+    )

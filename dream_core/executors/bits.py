@@ -233,8 +233,7 @@ def _positions(features: Tensor) -> Tensor:
 
 def _rows(features: Tensor) -> Tensor:
     """Return (1, C, H, W), channels-last, as (H, W · C), whole."""
-    whole = features.permute(0, 2, 3, 1).view(WHOLE[features.dtype])
-    return whole.view(features.shape[2], -1)
+    return _positions(features).view(features.shape[2], -1)
 
 
 def _ordered(whole: Tensor) -> Tensor:

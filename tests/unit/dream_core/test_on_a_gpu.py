@@ -26,10 +26,9 @@ from dream_core.dream import Dream
 from dream_core.executors import REFERENCE, Plan, Way
 from dream_core.executors.building import ways_here
 from dream_core.executors.device import check_dtype
-from dream_core.model import IMAGENET, Model, Origin
 from dream_core.networks import Network, load_network
 from dream_core.spec import DreamSpec
-from tests.branches import BRANCHES
+from tests.branches import BRANCHES, model_of
 from tests.thin import random_weights, thin_model, thin_network
 
 GPU = torch.device("cuda:0")
@@ -42,15 +41,7 @@ EVERYTHING = {
 }
 
 
-BRANCHED = Model(
-    name="branched",
-    title="for tests",
-    layers=BRANCHES,
-    preprocessing=IMAGENET,
-    default_layer="far",
-    content_layer="far",
-    origin=Origin(kind="file", name="random"),
-)
+BRANCHED = model_of("branched", BRANCHES)
 # torch's own list of what it has written for which device, by operator.
 LIST = Path(torchgen.__file__).parent / "packaged" / "ATen" / "native" / "native_functions.yaml"
 WRITTEN = {

@@ -10,9 +10,9 @@ from torch.testing import assert_close
 from dream_core.executors.building import SIXTEEN_BIT
 from dream_core.executors.direct import Direct
 from dream_core.executors.kept import KeptConvolutions
-from dream_core.model import IMAGENET, Layer, Model, Origin, Pooling
+from dream_core.model import Layer, Model, Pooling
 from dream_core.networks import Network, load_network
-from tests.branches import BRANCHES
+from tests.branches import BRANCHES, model_of
 from tests.thin import random_picture, random_weights, thin_model
 
 # Branches of every kind, with a pool behind a convolution that no ReLU has rectified.
@@ -20,15 +20,7 @@ BARE = (
     Layer(name="bare", kind="convolution", inputs=("far",), channels=6, kernel=(3, 3)),
     Layer(name="half", kind="max_pool", inputs=("bare",), channels=6, kernel=(2, 2), stride=(2, 2)),
 )
-ODD = Model(
-    name="odd",
-    title="for tests",
-    layers=(*BRANCHES, *BARE),
-    preprocessing=IMAGENET,
-    default_layer="half",
-    content_layer="half",
-    origin=Origin(kind="file", name="random"),
-)
+ODD = model_of("odd", (*BRANCHES, *BARE))
 THIN = thin_model()
 ROUNDED_DOWN = THIN.model_copy(
     update={

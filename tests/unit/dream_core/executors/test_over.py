@@ -9,8 +9,9 @@ from torch import Tensor
 from dream_core.executors import Way, rooms, strips
 from dream_core.executors.building import ways_here
 from dream_core.executors.rooms import Rooms, lent
-from dream_core.model import IMAGENET, PICTURE, Layer, Model, Origin
+from dream_core.model import PICTURE, Layer, Model
 from dream_core.networks import Network, load_network
+from tests.branches import model_of
 from tests.thin import random_picture, random_weights, thin_model
 
 WAYS = [way for way in ways_here(torch.device("cpu")) if way.executor != "autograd"]
@@ -27,10 +28,9 @@ def convolution(name: str, reads: str) -> tuple[Layer, Layer]:
 
 
 # A stem that two read; what they make comes together; then three in a row.
-BRANCHED = Model(
-    name="branched",
-    title="for tests",
-    layers=(
+BRANCHED = model_of(
+    "branched",
+    (
         *convolution("stem", PICTURE),
         *convolution("left", "stem"),
         *convolution("far", "left"),
@@ -40,10 +40,6 @@ BRANCHED = Model(
         *convolution("two", "one"),
         *convolution("three", "two"),
     ),
-    preprocessing=IMAGENET,
-    default_layer="three",
-    content_layer="three",
-    origin=Origin(kind="file", name="random"),
 )
 DEEP = thin_model(widths=(8, 8, 16, 16, 24))
 

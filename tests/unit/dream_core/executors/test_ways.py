@@ -13,11 +13,11 @@ from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
 from dream_core.executors import REFERENCE, Plan, Way
 from dream_core.executors.building import ways_here
-from dream_core.model import IMAGENET, PICTURE, Layer, Model, Origin, Pooling
+from dream_core.model import PICTURE, Layer, Pooling
 from dream_core.networks import Network, load_network
 from dream_core.picture import read, working_source
 from dream_core.spec import DreamSpec
-from tests.branches import BRANCHES
+from tests.branches import BRANCHES, model_of
 from tests.thin import apart, gradient, network_of, random_picture, thin_model
 
 ROOT = Path(__file__).parents[4]
@@ -141,15 +141,7 @@ def test_a_pool_behind_a_relu_that_stands_alone_is_run(asked: str, way: Way) -> 
 @pytest.mark.parametrize("way", EXACT, ids=str)
 def test_layers_of_every_kind_run_beside_each_other(way: Way) -> None:
     """What has no fast form runs as the reference does, between the others."""
-    model = Model(
-        name="mixed",
-        title="for tests",
-        layers=MIXED,
-        preprocessing=IMAGENET,
-        default_layer="last",
-        content_layer="last",
-        origin=Origin(kind="file", name="random"),
-    )
+    model = model_of("mixed", MIXED)
     reference, picture = network_of(model, torch.float64), random_picture(4, 27, 32)
 
     for asked in [*([name] for name in model.layer_names), list(model.layer_names), []]:
@@ -163,15 +155,7 @@ def test_layers_of_every_kind_run_beside_each_other(way: Way) -> None:
 @pytest.mark.parametrize("way", OTHERS, ids=str)
 def test_what_the_kernel_makes_is_there_for_whoever_reads_it(way: Way) -> None:
     """Its calls wait for one another, and nothing else knows of that."""
-    model = Model(
-        name="between",
-        title="for tests",
-        layers=BETWEEN,
-        preprocessing=IMAGENET,
-        default_layer="last",
-        content_layer="last",
-        origin=Origin(kind="file", name="random"),
-    )
+    model = model_of("between", BETWEEN)
     sharp, plain = network_of(model, torch.float64), network_of(model)
     network, picture = plain.run_by(way), random_picture(4, 44, 52)
 
