@@ -5,6 +5,7 @@ BadSetup
 └── RoomUnfit           a process of the stack says that the set-up must be changed
 HostFault
 ├── RoomFailed          a process of the stack ended and can't be kept running
+├── RoomLate            a process of the stack runs, but doesn't become ready
 ├── ServiceSilent       nothing answers at the service's address
 ├── ServiceStrange      something else answers there
 └── DreamFailed         the dream ended without a result; the worker's sentence
@@ -47,8 +48,19 @@ class RoomFailed(HostFault):
     def __init__(self, name: str, exit_code: int, last_line: str, times: int = 1) -> None:
         """Say how often it ended and pass on what it said last."""
         how_often = "ended" if times == 1 else f"ended {times} times in a row"
-        said = f"; it said last: {last_line}" if last_line else " without a word"
-        super().__init__(f"{name} {how_often} (exit status {exit_code}){said}")
+        super().__init__(f"{name} {how_often} (exit status {exit_code}){_said(last_line)}")
+
+
+class RoomLate(RoomFailed):
+    """A process of the stack runs, but doesn't become ready."""
+
+    def __init__(self, name: str, within_s: float, last_line: str) -> None:
+        """Say how long it was waited for and pass on what it said last."""
+        HostFault.__init__(self, f"{name} isn't ready after {within_s:g} s{_said(last_line)}")
+
+
+def _said(last_line: str) -> str:
+    return f"; it said last: {last_line}" if last_line else " without a word"
 
 
 class RoomUnfit(RoomFailed, BadSetup):

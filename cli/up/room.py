@@ -47,17 +47,16 @@ class Room:
     """Keeps the process of a plan running, from a thread of its own."""
 
     def __init__(
-        self, plan: RoomPlan, log: Log, gave_up: Callable[["Room"], None], patience: Patience
+        self, plan: RoomPlan, log: Log, gave_up: Callable[[RoomFailed], None], patience: Patience
     ) -> None:
         """Say everything to `log`; call `gave_up` (from the room's thread) when it is hopeless."""
         self.plan = plan
-        self.deaths = 0  # since the start, whatever followed
+        self.failure: RoomFailed | None = None  # what to say of the last life that ended
         self._log = log
         self._gave_up = gave_up
         self._patience = patience
         self._failures = 0  # short lives in a row
-        self._exit_code = 0
-        self._last_line = ""
+        self.last_line = ""  # of the life that runs
         self._process: subprocess.Popen[str] | None = None
         self._process_lock = threading.Lock()
         self._spawned = threading.Event()
@@ -77,13 +76,6 @@ class Room:
         self._thread.start()
         self._spawned.wait()
 
-    def failure(self) -> RoomFailed:
-        """Return what to say about a room that can't be kept running."""
-        if self._exit_code == BAD_SETUP:
-            return RoomUnfit(self._last_line)
-        times = max(self._failures, 1)
-        return RoomFailed(self.plan.name, self._exit_code, self._last_line, times)
-
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the process; it isn't started again."""
         self._stopping.set()
@@ -102,24 +94,25 @@ class Room:
     def _keep(self) -> None:
         while not self._stopping.is_set():
             started = time.monotonic()
-            self._exit_code = self._live_once()
+            code = self._live_once()
             if self._stopping.is_set():
                 return
             short = time.monotonic() - started < self._patience.quick_s
             self._failures = self._failures + 1 if short else 1
-            if self._exit_code <= 0:
+            if code <= 0:
                 # It could start: a signal ended it (somebody's, a system's that is short of memory,
                 # a dream's that broke it), or it left to be replaced after it had run out of
                 # memory. That may pass, so it is only waited for longer.
                 self._failures = min(self._failures, self._patience.tries - 1)
-            self.deaths += 1
-            ended = f"{self.plan.name} ended (exit status {self._exit_code})"
-            if self._exit_code == BAD_SETUP:  # it would say the same again
-                self._gave_up(self)
+            ended = f"{self.plan.name} ended (exit status {code})"
+            if code == BAD_SETUP:  # it would say the same again
+                self.failure = RoomUnfit(self.last_line)
+                self._gave_up(self.failure)
                 return
+            self.failure = RoomFailed(self.plan.name, code, self.last_line, max(self._failures, 1))
             if self._failures >= self._patience.tries:
                 self._log.say(SUPERVISOR, f"{ended}, {self._failures} times in a row")
-                self._gave_up(self)
+                self._gave_up(self.failure)
                 return
             delay_s = self._patience.delay_s(self._failures)
             self._log.say(SUPERVISOR, f"{ended}; starting it again in {delay_s:g} s")
@@ -130,10 +123,11 @@ class Room:
         with self._process_lock:
             if self._stopping.is_set():
                 return 0
+            self.last_line = ""
             try:
                 process = self._process = self._spawn()
             except OSError as error:  # no memory or no process left: that may pass
-                self._last_line = str(error)
+                self.last_line = str(error)
                 return NOT_STARTED
             finally:
                 self._spawned.set()
@@ -169,7 +163,7 @@ class Room:
                 if self.plan.noise and self.plan.noise in line:
                     continue
                 if line:
-                    self._last_line = line
+                    self.last_line = line
                 self._log.say(self.plan.name, line)
 
     def _signal(self, number: signal.Signals) -> None:

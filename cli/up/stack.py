@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from cli.errors import RoomFailed
+from cli.errors import RoomFailed, RoomLate
 from cli.up.log import Log
 from cli.up.room import SUPERVISOR, Patience, Room, RoomPlan
 
@@ -56,7 +56,8 @@ class Stack:
         """Start every room, each when the one before is ready.
 
         Raises:
-            RoomFailed: one ended before it was ready; all are stopped again.
+            RoomFailed: one ended before it was ready, or wasn't ready in time; all are stopped
+                again.
         """
         try:
             for room in self.rooms:
@@ -105,14 +106,16 @@ class Stack:
         until = time.monotonic() + READY_WITHIN_S
         while ready and not ready():
             self.check()
-            if room.deaths or time.monotonic() > until:
-                raise room.failure()
+            if room.failure:
+                raise room.failure
+            if time.monotonic() > until:
+                raise RoomLate(room.plan.name, READY_WITHIN_S, room.last_line)
             self._over.wait(ASK_EVERY_S)
         if ready:
             self._log.say(SUPERVISOR, f"{room.plan.name} is ready")
 
-    def _give_up(self, room: Room) -> None:
-        self._failed = self._failed or room.failure()
+    def _give_up(self, failure: RoomFailed) -> None:
+        self._failed = self._failed or failure
         self._over.set()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cli.errors import RoomFailed
+from cli.errors import RoomFailed, RoomLate
 from cli.up import stack as stack_module
 from cli.up.log import Log
 from cli.up.room import Patience, RoomPlan
@@ -86,9 +86,12 @@ def test_a_room_that_dies_again_and_again_ends_the_wait_with_its_last_words(
 def test_a_room_that_ends_before_it_is_ready_ends_the_start(
     heard: Any, plan: MakePlan, wait_ended: Callable[[int], None]
 ) -> None:
-    """What is wrong at the start is said at once, and what had started is stopped."""
+    """What is wrong at the start is said at once, and what had started is stopped.
+
+    The words are those of the life that ended, though the next one has begun to speak.
+    """
     valkey = plan("valkey", "serve", ready=lambda: "valkey runs as" in heard.getvalue())
-    api = plan("api", "die", ready=lambda: False)
+    api = plan("api", "die", ready=lambda: not heard.wait_for("api runs as", times=2))
 
     with (
         pytest.raises(RoomFailed, match=r"api ended .*no reason to live"),
@@ -97,6 +100,20 @@ def test_a_room_that_ends_before_it_is_ready_ends_the_start(
         pytest.fail("the stack came up")
 
     wait_ended(int(heard.wait_for(r"valkey runs as (\d+)")[0]))
+
+
+def test_a_room_that_runs_but_is_never_ready_ends_the_start(
+    heard: Any, plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It didn't end, and isn't said to have."""
+    monkeypatch.setattr(stack_module, "READY_WITHIN_S", 0.05)
+    api = plan("api", "serve", ready=lambda: not heard.wait_for("api runs as"))
+
+    with (
+        pytest.raises(RoomLate, match=r"api isn't ready after 0\.05 s; it said last: api runs as"),
+        make(heard, api),
+    ):
+        pytest.fail("the stack came up")
 
 
 def test_the_next_room_starts_when_the_one_before_is_ready(heard: Any, plan: MakePlan) -> None:
