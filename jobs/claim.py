@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from jobs import forgotten
 from jobs.errors import FenceLost
 from jobs.record import Job, Problem, Progress, Run, Status
 from jobs.scripts import Scripts
@@ -149,29 +150,19 @@ class Claim:
 
     def give_back(self) -> None:
         """Put the job back in its queue, ahead of later ones; a canceling one ends canceled."""
-        if self._leave("give_back") == Status.QUEUED:
+        if self._move("give_back") == Status.QUEUED:
             self._deliver()
         else:
             self._remember()
 
     def _finish(self, status: Status, problem: str) -> Status:
-        status = self._leave("finish", status, problem)
+        status = self._move("finish", status, problem)
         self._remember()
         return status
 
-    def _leave(self, script: str, *args: str) -> Status:
-        """Run a script that may end the job; return the status then.
-
-        A Redis that has started anew may have forgotten frames, and what it doesn't know when the
-        job ends goes from the disk. So it is told of them first.
-        """
-        while True:
-            told = self._held(self._scripts.run(script, self.job.id, self.fence, *args))
-            if isinstance(told, str):
-                return Status(told)
-            (life,) = told
-            pairs = [part for pair in self._store.found(self.job.id) for part in pair]
-            self._held(self._scripts.run("recall", self.job.id, self.fence, life, *pairs))
+    def _move(self, script: str, *args: str) -> Status:
+        told = forgotten.move(self._scripts, self._store, script, self.job.id, self.fence, *args)
+        return Status(self._held(told))
 
     def _note(self, field: str, value: str, *more: str) -> None:
         self._look(self._scripts.run("note", self.job.id, self.fence, field, field, value, *more))

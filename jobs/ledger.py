@@ -19,7 +19,7 @@ from ulid import ULID
 from dream_core.errors import DreamError
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
-from jobs import document, logs
+from jobs import document, forgotten, logs
 from jobs.backlog import QueueState
 from jobs.claim import LEASE_S, Claim
 from jobs.disk import Footprint
@@ -270,7 +270,9 @@ class Ledger:
     def claim(self, job_id: str, worker: str) -> Claim | None:
         """Take a queued job for `worker`; None where it isn't queued (any more)."""
         token = secrets.token_hex(4)
-        taken = self._scripts.run("claim", job_id, token, worker, LEASE_S * 1000)
+        taken = forgotten.move(
+            self._scripts, self._store, "claim", job_id, token, worker, LEASE_S * 1000
+        )
         if not taken:
             return None
         fence, queue, request = taken
@@ -297,7 +299,7 @@ class Ledger:
         with suppress(StoreFault):  # a full disk is a reason to cancel, and no reason not to
             self._store.ask_to_cancel(job_id)
         try:
-            status = self._scripts.run("cancel", job_id)
+            status = forgotten.move(self._scripts, self._store, "cancel", job_id)
         except DreamError:
             self._store.withdraw_cancel(job_id)
             raise

@@ -12,8 +12,9 @@ from contextlib import suppress
 import redis
 
 from dream_core.errors import DreamError
+from jobs import forgotten
 from jobs.claim import LEASE_S
-from jobs.errors import DeadlinePassed, UnknownDream, UnknownVersion
+from jobs.errors import DeadlinePassed, StoreFault, UnknownDream, UnknownVersion
 from jobs.ledger import Ledger
 from jobs.logs import bound
 from jobs.presence import RENEWED_EVERY_S
@@ -141,7 +142,11 @@ class Reaper:
             self._scripts.run("delete", job_id)
             return
         problems = (poison(job).model_dump_json(), too_late(job).model_dump_json())
-        moved = self._scripts.run("reap", job_id, LOSSES, *problems)
+        try:
+            moved = forgotten.move(self._scripts, self._store, "reap", job_id, LOSSES, *problems)
+        except StoreFault as fault:  # of this job's folder; the others are looked after
+            log.error("%s", fault)
+            return
         if not moved:
             return
         status, queue = moved

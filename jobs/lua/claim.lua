@@ -1,5 +1,5 @@
 -- id, token, worker, lease in ms → {fence, queue, request that made it}, false where the job isn't queued, or not yet to
--- be started.
+-- be started; as by `move` where it would expire.
 local token, worker, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local status = get('status')
 if status == 'running' and get('fence') == get('attempt') .. '-' .. token then
@@ -7,8 +7,8 @@ if status == 'running' and get('fence') == get('attempt') .. '-' .. token then
 end
 if status ~= 'queued' then return false end
 if overdue() then
-  move('expired')
-  return false
+  local moved = move('expired')
+  return type(moved) == 'table' and moved
 end
 if redis.call('EXISTS', 'dreams:paused') == 1 then
   redis.call('SADD', 'dreams:held', id) -- its message is used up; `resume` sends another

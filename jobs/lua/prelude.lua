@@ -198,16 +198,13 @@ local function recall(at)
   end
 end
 
--- {life} where Redis has started anew since it was told of the job, or compared with its folder: it
--- may have forgotten frames, and what ends has no others. Else false.
-local function forgetful()
-  local present = life()
-  return get('compared') ~= present and {present}
-end
-
--- Go from the present status to another; false where the table of moves has no such move.
+-- Go from the present status to another; false where the table of moves has no such move. A job
+-- doesn't end, and {'forgetful', life} says so, where Redis has started anew since it was told of the
+-- job or compared with its folder: it may have forgotten frames, and what has ended gets no others.
 local function move(to, ...)
   if not MOVES[get('status')][to] then return false end
+  local present = life()
+  if not next(MOVES[to]) and get('compared') ~= present then return {'forgetful', present} end
   redis.call('HSET', record, 'status', to, ...)
   if to ~= 'queued' then
     redis.call('ZREM', queue_key(), id)

@@ -3,7 +3,7 @@ import redis
 
 from dream_core.spec import DreamSpec
 from jobs.claim import Claim
-from jobs.errors import FenceLost
+from jobs.errors import FenceLost, StoreFault
 from jobs.ledger import Ledger
 from jobs.queue import lists
 from jobs.reaper import BLIND_S, LOSSES, Reaper
@@ -71,6 +71,37 @@ def test_two_reapers_do_what_one_does(
 
     assert ledger.get(job_id).seq == seq
     assert messages(client) == before + 1
+
+
+def test_a_folder_that_cannot_be_read_keeps_nobody_from_looking_at_the_next(
+    ledger: Ledger,
+    reaper: Reaper,
+    store: Store,
+    client: redis.Redis,
+    picture: Picture,
+    lose,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its job ends when the disk gives the frames that Redis may have forgotten."""
+    reaper.sweep()  # Redis starts anew after this look
+    jobs = [lose(ledger.accept(SPEC, picture).id).job.id for _ in range(2)]
+    for job_id in jobs:
+        ledger.cancel(job_id)
+        client.hset(f"dream:{job_id}", "compared", "an earlier life")
+    broken, found = jobs[0], store.found
+
+    def read(job_id: str) -> list[tuple[int, str]]:
+        if job_id == broken:
+            raise StoreFault(store.root / job_id, "Input/output error")
+        return found(job_id)
+
+    monkeypatch.setattr(store, "found", read)
+    reaper.sweep()
+
+    assert [ledger.get(job_id).status for job_id in jobs] == [Status.CANCELING, Status.CANCELED]
+    monkeypatch.undo()
+    reaper.sweep()
+    assert ledger.get(broken).status is Status.CANCELED
 
 
 def test_a_lease_that_is_kept_is_left_alone(

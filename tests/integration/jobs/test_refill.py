@@ -12,7 +12,7 @@ from jobs.claim import Claim
 from jobs.errors import FenceLost, UnknownDream
 from jobs.ledger import Ledger
 from jobs.queue import lists
-from jobs.reaper import Reaper
+from jobs.reaper import LOSSES, Reaper
 from jobs.record import Problem, Status
 from jobs.store import Picture, Store
 
@@ -136,6 +136,75 @@ def test_a_job_that_ends_before_anybody_has_looked_keeps_the_frames_of_a_lost_se
     ending = store.ending(job_id)
     assert ending is not None
     assert len(ending.frames) == 4
+
+
+@pytest.fixture
+def ways_to_end(
+    client: redis.Redis, ledger: Ledger, reaper: Reaper
+) -> dict[str, Callable[[str], object]]:
+    """How others than its worker end a job that waits, or that runs (its worker was lost)."""
+    reaper.sweep()  # Redis starts anew after this look, and its next one comes late
+
+    def overdue(job_id: str) -> None:
+        client.hset(f"dream:{job_id}", "expires_at", 1)
+        client.zadd("dreams:deadlines", {job_id: 1})
+
+    def lose(job_id: str) -> None:
+        client.zadd("dreams:leases", {job_id: 0})
+        client.hset("dreams:watch", "judged_from", 0)
+        reaper.sweep()
+
+    return {
+        "canceled while it waits": ledger.cancel,
+        "expired at a claim": lambda job_id: (overdue(job_id), ledger.claim(job_id, "another")),
+        "expired while it waits": lambda job_id: (overdue(job_id), reaper.sweep()),
+        "canceled, its worker lost": lambda job_id: (ledger.cancel(job_id), lose(job_id)),
+        "too late, its worker lost": lambda job_id: (overdue(job_id), lose(job_id)),
+        "its last worker lost": lambda job_id: (
+            client.hset(f"dream:{job_id}", "lost", LOSSES - 1),
+            lose(job_id),
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("way", "waits", "status"),
+    [
+        ("canceled while it waits", True, Status.CANCELED),
+        ("expired at a claim", True, Status.EXPIRED),
+        ("expired while it waits", True, Status.EXPIRED),
+        ("canceled, its worker lost", False, Status.CANCELED),
+        ("too late, its worker lost", False, Status.FAILED),
+        ("its last worker lost", False, Status.FAILED),
+    ],
+)
+def test_whoever_ends_a_job_before_anybody_has_looked_the_frames_of_a_lost_second_stay(
+    way: str,
+    waits: bool,
+    status: Status,
+    ways_to_end: dict[str, Callable[[str], object]],
+    ledger: Ledger,
+    reaper: Reaper,
+    store: Store,
+    client: redis.Redis,
+    picture: Picture,
+) -> None:
+    """The user, the deadline and the reaper end jobs too."""
+    claim = run_into_a_lost_second(ledger, client, picture)
+    job_id = claim.job.id
+    if waits:
+        client.hset(f"dream:{job_id}", mapping={"status": "queued", "fence": ""})
+        client.zadd("dreams:queued:interactive", {job_id: 1})
+        client.zrem("dreams:leases", job_id)
+    client.hset(f"dream:{job_id}", "compared", "an earlier life")
+
+    ways_to_end[way](job_id)
+
+    assert ledger.get(job_id).status is status
+    reaper.sweep()  # what no claim remembers, it does
+    frames, _ = ledger.frames(job_id)
+    assert [frame.iteration for frame in frames] == [0, 1, 2]
+    assert list(store.frames(job_id)) == [0, 1, 2]
 
 
 def test_a_frame_of_another_attempt_is_no_frame_where_redis_has_forgotten_nothing(
