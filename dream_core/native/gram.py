@@ -55,7 +55,8 @@ def pull(
 ) -> Tensor:
     """Return weights · F at every position of features, (1, C, H, W), that it `reads`.
 
-    Products and sums are float32, whatever is read and written.
+    Sums are float32. So is what is multiplied; but `avx512_bf16` multiplies numbers of 16 bit, two
+    at a time, where either the features or what is written are such.
 
     Args:
         features: channels last in memory.
