@@ -198,10 +198,14 @@ static void correlate(int path, int64_t positions, int64_t channels) {
 
 // What a dose pulls, each thread's share of it; `half` as in Call. Written over what is read too.
 static void pull(int path, int64_t positions, int64_t channels, int64_t half, bool adds) {
-  const auto features = uniforms(positions * channels), weight = uniforms(channels * channels);
+  const auto features = uniforms(positions * channels);
+  auto weight = uniforms(channels * channels);
   auto read = upper(features);
   std::vector<float> known(features), found(features.size());
-  if (half & 1) widen(read, known.data());
+  if (half) {  // some paths multiply in 16 bit then: numbers that lose nothing by it
+    widen(read, known.data());
+    widen(upper(weight), weight.data());
+  }
   std::vector<uint16_t> written(features.size());
   const int64_t output_bytes = features.size() * (half & 2 ? 2 : 4);
   Call call = {};
