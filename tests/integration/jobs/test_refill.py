@@ -80,13 +80,14 @@ def go_back(client: redis.Redis, job_id: str, record: dict[str, str], frames: li
 
 
 def run_into_a_lost_second(ledger: Ledger, client: redis.Redis, picture: Picture) -> Claim:
-    """Run a job, of which Redis has forgotten the second and the third frame."""
+    """Run a job; a Redis that has started anew has forgotten its second and its third frame."""
     claim = run(ledger, picture)
     job_id = claim.job.id
     before = client.hgetall(f"dream:{job_id}"), client.zrange(f"dream:{job_id}:frames", 0, -1)
     for iteration in (1, 2):
         claim.publish_frame(iteration, 5, 4, PNG)
     go_back(client, job_id, *before)
+    client.hset(f"dream:{job_id}", "compared", "an earlier life")
     return claim
 
 
@@ -118,7 +119,6 @@ def test_a_job_that_ends_before_anybody_has_looked_keeps_the_frames_of_a_lost_se
     """What Redis doesn't know of when a job ends goes from the disk."""
     claim = run_into_a_lost_second(ledger, client, picture)
     job_id = claim.job.id
-    client.hset(f"dream:{job_id}", "compared", "an earlier life")
     claim.publish_frame(3, 5, 4, PNG)
 
     if canceled:
@@ -196,7 +196,6 @@ def test_whoever_ends_a_job_before_anybody_has_looked_the_frames_of_a_lost_secon
         client.hset(f"dream:{job_id}", mapping={"status": "queued", "fence": ""})
         client.zadd("dreams:queued:interactive", {job_id: 1})
         client.zrem("dreams:leases", job_id)
-    client.hset(f"dream:{job_id}", "compared", "an earlier life")
 
     ways_to_end[way](job_id)
 
