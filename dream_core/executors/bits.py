@@ -10,7 +10,7 @@ windows has four rows of words, one for each place of a window: the one that pas
 """
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from math import inf, prod
 
 import torch
@@ -32,8 +32,8 @@ WHOLE = {
 MINUS_INFINITY = {
     kind: int(torch.tensor(-inf, dtype=kind).view(whole)) for kind, whole in WHOLE.items()
 }
-# Values that are worked on at once on a CPU: 1 MB of 16 bit. Half and twice of it are slower.
-_AT_ONCE = 1 << 19
+# Bytes of values that are worked on at once on a CPU. Half and twice of it are slower.
+_AT_ONCE = 1 << 21
 
 
 def new_words(rows: int, length: int, *each: int, device: str | torch.device = "cpu") -> Tensor:
@@ -41,26 +41,27 @@ def new_words(rows: int, length: int, *each: int, device: str | torch.device = "
     return torch.empty((rows, *each, -(-length // WORD)), dtype=torch.int16, device=device)
 
 
-def rectify(features: Tensor, words: Tensor | None = None) -> Tensor:
-    """Set features, (1, C, H, W) channels-last, to zero where they are below, in place.
+def rectify(features: Tensor, out: Tensor | None = None, words: Tensor | None = None) -> Tensor:
+    """Write features, (1, C, H, W) channels-last, and zero where they are below.
 
     NaN stays, of either sign.
 
     Args:
         features: as they come.
+        out: where to write, channels-last; over the features where None.
         words: room for what is returned, from `new_words`; a new one where None.
 
     Returns:
         Where they aren't above zero: words.
     """
     rows = _rows(features)
-    truths = _scratch(rows)
+    truths, shares = _scratch(rows), _shares(rows)
     if words is None:
         words = new_words(*rows.shape, device=rows.device)
-    for few, packed in _few(rows, words):
+    for few, to, packed in _few(rows, rows if out is None else _rows(out), words):
         here = truths[: len(few)]
-        torch.threshold_(few, MINUS_INFINITY[features.dtype], 0)
-        torch.clamp_max(few, 1, out=here[:, : few.shape[1]])
+        torch.threshold(few, MINUS_INFINITY[features.dtype], 0, out=to)
+        _share(to, shares, here[:, : few.shape[1]])
         _fold(here, packed)
     words.bitwise_not_()
     return words
@@ -99,13 +100,13 @@ def pool(
     windows = _windows(whole if rectified else _ordered(whole), rounds_up=rounds_up)
     pooled = _empty(features, windows.shape[0], windows.shape[2]) if out is None else out
     rows = _rows(pooled)
-    truths = _scratch(rows, PLACES)
+    truths, shares = _scratch(rows, PLACES), _shares(rows)
     if words is None:
         words = new_words(*rows.shape, PLACES, device=rows.device)
     floor = MINUS_INFINITY[features.dtype] if rectified else None
     for few, seen, packed in _few(rows, windows, words, each=PLACES):
         here = truths[: len(few)]
-        _choose(seen, few, here[..., : few.shape[1]], floor)
+        _choose(seen, few, here[..., : few.shape[1]], shares, floor)
         _fold(here, packed)
     _tell_apart(words)
     if not rectified:
@@ -136,13 +137,16 @@ def unpool(
     return found[:, :, :height, :width].contiguous(memory_format=torch.channels_last)
 
 
-def _choose(windows: Tensor, pooled: Tensor, places: Tensor, floor: int | None) -> None:
-    """Pool rows of windows, (h, 2, w, 2, C), and write four truths of each as 0 or 1.
+def _choose(
+    windows: Tensor, pooled: Tensor, places: Tensor, shares: Tensor, floor: int | None
+) -> None:
+    """Pool rows of windows, (h, 2, w, 2, C), and write four truths of each.
 
     Args:
         windows: what is pooled.
         pooled: (h, w · C), written.
         places: (h, 4, w · C), written: right in the upper row, right in the lower, lower, alive.
+        shares: (w · C,), what is written where one is true; else 0.
         floor: up to which a value is rectified, None where none is.
     """
     left, right = windows.select(3, 0), windows.select(3, 1)
@@ -151,10 +155,11 @@ def _choose(windows: Tensor, pooled: Tensor, places: Tensor, floor: int | None) 
     upper, lower = across.view(len(pooled), 2, -1).unbind(1)
     torch.maximum(upper, lower, out=pooled)
     places[:, 2].copy_(upper).ne_(pooled)
+    places[:, :3].mul_(shares)
     if floor is None:
-        places[:, 3].fill_(1)  # an assignment would bring a GPU the number
+        places[:, 3] = shares
     else:
-        torch.clamp_max(torch.threshold_(pooled, floor, 0), 1, out=places[:, 3])
+        _share(torch.threshold_(pooled, floor, 0), shares, places[:, 3])
 
 
 def _tell_apart(words: Tensor) -> None:
@@ -168,12 +173,20 @@ def _tell_apart(words: Tensor) -> None:
     torch.bitwise_not(each, out=words)
 
 
+def _share(values: Tensor, shares: Tensor, out: Tensor) -> None:
+    """Write a place's share where the value is above zero, else 0."""
+    torch.ops.aten.threshold_backward.grad_input(
+        shares.expand_as(values), values, 0, grad_input=out
+    )
+
+
 def _fold(truths: Tensor, words: Tensor) -> None:
-    """Write 0s and 1s, (..., 16 · n), as words, (..., n); what was there is worked in."""
-    found = truths.view(*truths.shape[:-1], WORD, -1)
-    for half in (8, 4, 2):
-        found[..., :half, :].add_(found[..., half : 2 * half, :], alpha=1 << half)
-    torch.add(found[..., 0, :], found[..., 1, :], alpha=2, out=words)
+    """Write truths, each a place's share or 0, (..., 16 · n), as words, (..., n)."""
+    each = truths.view(*truths.shape[:-1], WORD, -1)
+    if truths.dtype == words.dtype:
+        torch.sum(each, -2, dtype=truths.dtype, out=words)
+    else:
+        words.copy_(torch.sum(each, -2, dtype=truths.dtype))
 
 
 def _unfold(words: Tensor, powers: Tensor, signs: Tensor) -> Tensor:
@@ -188,13 +201,21 @@ def _let_through(values: Tensor, signs: Tensor, out: Tensor) -> None:
     torch.ops.aten.threshold_backward.grad_input(values, signs, -1, grad_input=out)
 
 
-def _powers(rows: Tensor) -> Tensor:
-    """Return by what a word is multiplied, (16, 1), to have one of its bits for a sign.
+def _shares(rows: Tensor) -> Tensor:
+    """Return what each value of a row adds to its word if it is told of: (row,)."""
+    make = _shares_on_cpu if rows.device.type == "cpu" else _make_shares
+    return make(rows.dtype, rows.shape[1], rows.device)
 
-    On a GPU each time anew: what is made while a graph is captured belongs to that.
-    """
+
+def _powers(rows: Tensor) -> Tensor:
+    """Return by what a word is multiplied, (16, 1), to have one of its bits for a sign."""
     make = _powers_on_cpu if rows.device.type == "cpu" else _make_powers
     return make(rows.dtype, rows.device)
+
+
+def _make_shares(dtype: torch.dtype, length: int, device: torch.device) -> Tensor:
+    part = -(-length // WORD)
+    return (1 << (torch.arange(length, device=device) // part)).to(dtype)
 
 
 def _make_powers(dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -202,6 +223,8 @@ def _make_powers(dtype: torch.dtype, device: torch.device) -> Tensor:
     return (1 << (last - torch.arange(WORD, device=device))).to(dtype).view(WORD, 1)
 
 
+# Not on a GPU: what is made while a graph is captured belongs to that. A picture has few widths.
+_shares_on_cpu = lru_cache(maxsize=8)(_make_shares)
 _powers_on_cpu = cache(_make_powers)
 
 
@@ -213,7 +236,7 @@ def _few(rows: Tensor, *others: Tensor, each: int = 1) -> Iterator[tuple[Tensor,
 
 def _at_once(rows: Tensor, each: int) -> int:
     """Return how many rows are worked on at a time."""
-    few = max(1, _AT_ONCE // (each * rows.shape[1])) if rows.device.type == "cpu" else len(rows)
+    few = max(1, _AT_ONCE // (each * rows[0].nbytes)) if rows.device.type == "cpu" else len(rows)
     return min(few, len(rows))
 
 

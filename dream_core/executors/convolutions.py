@@ -100,48 +100,36 @@ class TorchConvolutions:
         if tiled.pays(features, layer.channels, (features.shape[2], features.shape[3])):
             names = (f"{layer.name}.weight", f"{layer.name}.bias")
             return tiled.forth(*map(self._tensor, names))
-        return strips.with_neighbours(
-            lambda rows, out: self._convolve(layer, rows, out, scratch=True)
-        )
+        return strips.with_neighbours(lambda rows: self._convolve(layer, rows, in_room=False))
 
     def _rows_back(self, layer: Layer, gradient: Tensor, seen: torch.Size) -> strips.Rows:
         """Return the way back through it."""
         if tiled.pays(gradient, seen[1], (seen[2], seen[3])):
             return tiled.back(self._tensor(f"{layer.name}.weight"))
 
-        def pull_back(rows: Tensor, out: Tensor | None) -> Tensor:
+        def pull_back(rows: Tensor) -> Tensor:
             size = torch.Size((*seen[:2], *rows.shape[2:]))
-            return self._pull_back(layer, rows, size, out, scratch=True)
+            return self._pull_back(layer, rows, size, in_room=False)
 
         return strips.with_neighbours(pull_back)
 
-    def _convolve(
-        self, layer: Layer, features: Tensor, out: Tensor | None = None, *, scratch: bool = False
-    ) -> Tensor:
-        """Convolve, to `out` where that is given and gains something."""
+    def _convolve(self, layer: Layer, features: Tensor, *, in_room: bool = True) -> Tensor:
+        """Convolve, to a room where that gains something."""
         bias = self._tensor(f"{layer.name}.bias")
         if packs(layer, features):
             packed = self._pack(layer, features.shape, turned=False)
-            room = packed.room(features, scratch=scratch) if out is None else out
-            return packed.convolve(features, bias, room)
+            return packed.convolve(features, bias, packed.room(features) if in_room else None)
         weight = self._tensor(f"{layer.name}.weight")
         where = (layer.stride, layer.padding, layer.dilation, layer.groups)
         return functional.conv2d(features, weight, bias, *where)
 
     def _pull_back(
-        self,
-        layer: Layer,
-        gradient: Tensor,
-        seen: torch.Size,
-        out: Tensor | None = None,
-        *,
-        scratch: bool = False,
+        self, layer: Layer, gradient: Tensor, seen: torch.Size, *, in_room: bool = True
     ) -> Tensor:
-        """Go back through a convolution, to `out` as `_convolve` does."""
+        """Go back through a convolution, to a room as `_convolve` does."""
         if packs(layer, gradient) and turns(layer):
             packed = self._pack(layer, gradient.shape, turned=True)
-            room = packed.room(gradient, scratch=scratch) if out is None else out
-            return packed.convolve(gradient, None, room)
+            return packed.convolve(gradient, None, packed.room(gradient) if in_room else None)
         found: Tensor
         found, _, _ = torch.ops.aten.convolution_backward(
             gradient,

@@ -63,12 +63,12 @@ class Packed(NamedTuple):
         )
         return found
 
-    def room(self, features: Tensor, *, scratch: bool = False) -> Tensor | None:
+    def room(self, features: Tensor) -> Tensor | None:
         """Return room for what comes of features, as `Rooms.features` does; None for little."""
         height, width = self._size_after(*features.shape[2:])
         if not rooms.saves_pages(self.channels * height * width * features.dtype.itemsize):
             return None
-        return rooms.features(features.dtype, self.channels, height, width, scratch=scratch)
+        return rooms.features(features.dtype, self.channels, height, width)
 
     def _size_after(self, *read: int) -> Pair:
         """Return (height, width) of what comes of features of that size."""

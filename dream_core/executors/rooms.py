@@ -3,12 +3,15 @@
 A fresh page costs more than what is written on it, and a step hands on several hundred megabytes.
 """
 
+import ctypes
 import mmap
+import platform
 import weakref
 from bisect import insort
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from threading import Lock
 
 import torch
@@ -21,6 +24,8 @@ SMALLEST = 1 << 20
 # Bytes of addresses that are taken at once. Only what is written on becomes memory.
 RESERVED = 1 << 32
 PAGE = mmap.PAGESIZE
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+KEPT = 1 << 25
 AT_FIRST = 1 << 16  # numbers that are made shorter beside them, before there is place behind those
 
 
@@ -254,6 +259,18 @@ def saves_pages(size: int) -> bool:
     Of its own it would lie in fresh pages, or in pieces that fit nothing else later.
     """
     return _current.get() is not None and size >= SMALLEST
+
+
+@cache
+def let_the_heap_keep() -> None:
+    """Have glibc keep blocks below 32 MB, twice as much at its end: torch finds pages there.
+
+    It comes to these limits by itself once a block of that size was given back (mallopt(3)).
+    """
+    if platform.libc_ver()[0] == "glibc":
+        glibc = ctypes.CDLL(None)
+        glibc.mallopt(M_MMAP_THRESHOLD, KEPT)
+        glibc.mallopt(M_TRIM_THRESHOLD, 2 * KEPT)
 
 
 @contextmanager

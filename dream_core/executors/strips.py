@@ -11,7 +11,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from dream_core.executors import bits
+from dream_core.executors import bits, rooms
 from dream_core.executors.pools import average, unpool
 from dream_core.forms.chain import Chain
 from dream_core.forms.strips import STRIP
@@ -32,19 +32,17 @@ class Rows(Protocol):
         """
 
 
-def with_neighbours(run: Callable[[Tensor, Tensor | None], Tensor]) -> Rows:
+def with_neighbours(run: Callable[[Tensor], Tensor]) -> Rows:
     """Return rows of a convolution that pads by itself: neighbours are convolved too, and go.
 
     Args:
-        run: the convolution of (1, C, h, W), zeros around it; may write to room that it is given.
+        run: the convolution of (1, C, h, W), zeros around it.
     """
+    rooms.let_the_heap_keep()
 
-    def rows(read: Tensor, strip: Strip, out: Tensor | None) -> Tensor:
+    def rows(read: Tensor, strip: Strip, _: Tensor | None) -> Tensor:
         (top, bottom), first = strip, max(strip[0] - 1, 0)
-        seen = read[:, :, first : bottom + 1]
-        alone = seen.shape[2] == bottom - top
-        made = run(seen, out if alone else None)
-        return made if made is out else made[:, :, top - first : bottom - first]
+        return run(read[:, :, first : bottom + 1])[:, :, top - first : bottom - first]
 
     return rows
 
@@ -71,9 +69,11 @@ def forward(chain: Chain, rows: Rows, features: Tensor, out: Tensor) -> Tensor |
             bits.pool(made, rounds_up=pool.rounds_up, rectified=rectified, out=to, words=words)
             continue
         if alive is not None:
-            bits.rectify(made, alive[top:bottom])
-        if made is not to:
-            to.copy_(average(made, pool) if pool else made)
+            bits.rectify(made, made if pool else to, alive[top:bottom])
+        if pool:
+            to.copy_(average(made, pool))
+        elif alive is None and made is not to:
+            to.copy_(made)
     return alive
 
 

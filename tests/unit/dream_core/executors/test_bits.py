@@ -10,7 +10,7 @@ DTYPES = [torch.float64, torch.float32, torch.bfloat16]
 CHANNELS = [1, 8, 13]
 
 
-@pytest.fixture(params=[1 << 19, 40], ids=["at once", "a few rows"])
+@pytest.fixture(params=[1 << 21, 160], ids=["at once", "a few rows"])
 def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work on all rows at once, and on few, of which the last are fewer."""
     monkeypatch.setattr(bits, "_AT_ONCE", request.param)
@@ -31,12 +31,16 @@ def test_what_was_above_zero_is_kept_and_nothing_else(dtype: torch.dtype, channe
     seen = features(5, 7, channels, dtype)
     seen[seen == 2] = -0.0
     seen[seen == 1] = 3e38
-    out, gradient = seen.clone(), torch.full_like(seen, -3)
+    out, gradient = torch.empty_like(seen), torch.full_like(seen, -3)
+    before = seen.clone()
 
-    words = bits.rectify(out)
+    words = bits.rectify(seen, out)
     kept = bits.keep(gradient.clone(), words)
 
+    assert torch.equal(seen, before)
     assert torch.equal(out, seen.relu())
+    assert torch.equal(bits.rectify(before), words)
+    assert torch.equal(before, out)
     assert torch.equal(kept, gradient * (seen > 0))
     assert words.shape == (5, -(-7 * channels // 16))
     assert words.dtype == torch.int16
