@@ -63,7 +63,7 @@ def _step(size: tuple[int, int], layers: Sequence[str], rounds: int, *more: str)
 
 
 def _lines_of(command: Sequence[str]) -> Iterator[Line]:
-    """Run a benchmark in a group of processes of its own; whoever leaves early interrupts it."""
+    """Run a benchmark in a group of processes of its own; whoever leaves early ends it."""
     child = subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=ROOT,
@@ -78,7 +78,7 @@ def _lines_of(command: Sequence[str]) -> Iterator[Line]:
                 print(told, end="", flush=True)  # noqa: T201
                 yield json.loads(told)
         except BaseException:
-            os.killpg(child.pid, signal.SIGINT)
+            os.killpg(child.pid, signal.SIGTERM)  # in a shell's background it ignores Ctrl-C
             raise
     if child.returncode:
         sys.exit(f"{command[0]} has failed; nothing is written")
