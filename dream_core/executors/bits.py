@@ -61,7 +61,7 @@ def rectify(features: Tensor, out: Tensor | None = None, words: Tensor | None = 
     for few, to, packed in _few(rows, rows if out is None else _rows(out), words):
         here = truths[: len(few)]
         torch.threshold(few, MINUS_INFINITY[features.dtype], 0, out=to)
-        _share(to, shares, here[:, : few.shape[1]])
+        _let_through(shares.expand_as(to), to, 0, here[:, : few.shape[1]])
         _fold(here, packed)
     words.bitwise_not_()
     return words
@@ -73,7 +73,7 @@ def keep(gradient: Tensor, words: Tensor) -> Tensor:
     truths, powers = _scratch(rows), _powers(rows)
     for few, packed in _few(rows, words):
         here = _unfold(packed, powers, truths[: len(few)])[:, : few.shape[1]]
-        _let_through(few, here, few)
+        _let_through(few, here, -1, few)
     return gradient
 
 
@@ -133,7 +133,8 @@ def unpool(
     for few, back, packed in _few(rows, windows, words, each=PLACES):
         here = _unfold(packed, powers, truths[: len(few)])[..., : few.shape[1]]
         places = back.transpose(2, 3)  # (h, 2, 2, w, C)
-        _let_through(few.view(len(few), 1, 1, *places.shape[3:]), here.view(places.shape), places)
+        each = few.view(len(few), 1, 1, *places.shape[3:])
+        _let_through(each, here.view(places.shape), -1, places)
     return found[:, :, :height, :width].contiguous(memory_format=torch.channels_last)
 
 
@@ -159,7 +160,8 @@ def _choose(
     if floor is None:
         places[:, 3] = shares
     else:
-        _share(torch.threshold_(pooled, floor, 0), shares, places[:, 3])
+        torch.threshold_(pooled, floor, 0)
+        _let_through(shares.expand_as(pooled), pooled, 0, places[:, 3])
 
 
 def _tell_apart(words: Tensor) -> None:
@@ -171,13 +173,6 @@ def _tell_apart(words: Tensor) -> None:
     right_below &= below
     each = torch.stack([alive ^ right_above, right_above, below ^ right_below, right_below], dim=1)
     torch.bitwise_not(each, out=words)
-
-
-def _share(values: Tensor, shares: Tensor, out: Tensor) -> None:
-    """Write a place's share where the value is above zero, else 0."""
-    torch.ops.aten.threshold_backward.grad_input(
-        shares.expand_as(values), values, 0, grad_input=out
-    )
 
 
 def _fold(truths: Tensor, words: Tensor) -> None:
@@ -196,9 +191,9 @@ def _unfold(words: Tensor, powers: Tensor, signs: Tensor) -> Tensor:
     return signs
 
 
-def _let_through(values: Tensor, signs: Tensor, out: Tensor) -> None:
-    """Write values, but zero where a sign is below zero."""
-    torch.ops.aten.threshold_backward.grad_input(values, signs, -1, grad_input=out)
+def _let_through(values: Tensor, numbers: Tensor, above: int, out: Tensor) -> None:
+    """Write values where numbers are above that, else zero."""
+    torch.ops.aten.threshold_backward.grad_input(values, numbers, above, grad_input=out)
 
 
 def _shares(rows: Tensor) -> Tensor:

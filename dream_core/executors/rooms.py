@@ -17,6 +17,7 @@ from threading import Lock
 import torch
 from torch import Tensor
 
+from dream_core.forms.memory import SCATTERED_BELOW
 from dream_core.forms.over import LARGE, spare_rows
 
 # What the C library keeps by itself, in pieces that fit again.
@@ -25,7 +26,6 @@ SMALLEST = 1 << 20
 RESERVED = 1 << 32
 PAGE = mmap.PAGESIZE
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT = 1 << 25
 AT_FIRST = 1 << 16  # numbers that are made shorter beside them, before there is place behind those
 
 
@@ -269,8 +269,8 @@ def let_the_heap_keep() -> None:
     """
     if platform.libc_ver()[0] == "glibc":
         glibc = ctypes.CDLL(None)
-        glibc.mallopt(M_MMAP_THRESHOLD, KEPT)
-        glibc.mallopt(M_TRIM_THRESHOLD, 2 * KEPT)
+        glibc.mallopt(M_MMAP_THRESHOLD, SCATTERED_BELOW)
+        glibc.mallopt(M_TRIM_THRESHOLD, 2 * SCATTERED_BELOW)
 
 
 @contextmanager
