@@ -60,21 +60,33 @@ static int64_t scratch_bytes(const Call& call) {
   return (cut.shared_floats + call.threads * cut.own_floats) * int64_t(sizeof(float));
 }
 
+// Products that are added one after the other; then such sums are. Long sums are most of what Winograd
+// rounds off: of 512 channels half of it goes.
+constexpr int64_t IN_A_ROW = 128;
+
 template <bool AHEAD>
 static void multiply_and_finish(const Call& call, const Cut& cut, int64_t first, int64_t count,
                                 const float* tiles, int64_t panel, const float* filters,
                                 float* sums) {
   const int64_t panels = std::min(cut.group, cut.panels - panel), columns = panels * COLUMNS;
   const int64_t floats = floats_of(cut.depth);
+  // Forth a rounding flips ReLUs and pools. Back it moves a gradient by no more than itself.
+  const int64_t in_a_row = HALF || call.back ? floats : IN_A_ROW;
   const auto panel_of = [&](int64_t p, int64_t point) {
     return filters + p * cut.panel_floats + point * panel_plane(cut.depth);
   };
   for (int64_t point = 0; point < POINTS; point++)
-    for (int64_t p = 0; p < panels; p++)
-      multiply<AHEAD>(tiles + point * cut.layout.point, cut.layout, panel_of(p, point),
-                      p + 1 < panels ? panel_of(p + 1, point) : panel_of(0, point + 1),
-                      sums + point * cut.sums_plane + p * COLUMNS, columns, round_up(count, ROWS),
-                      floats);
+    for (int64_t p = 0; p < panels; p++) {
+      const float *rows = tiles + point * cut.layout.point, *columns_of = panel_of(p, point);
+      const float* after = p + 1 < panels ? panel_of(p + 1, point) : panel_of(0, point + 1);
+      for (int64_t k = 0; k < floats; k += in_a_row) {
+        const auto add = k ? multiply<AHEAD, HALF, true> : multiply<AHEAD, HALF, false>;
+        add(rows + k / CACHE_LINE * cut.layout.line, cut.layout, columns_of + k * COLUMNS,
+            k + in_a_row < floats ? columns_of + (k + in_a_row) * COLUMNS : after,
+            sums + point * cut.sums_plane + p * COLUMNS, columns, round_up(count, ROWS),
+            std::min(in_a_row, floats - k));
+      }
+    }
   transform_output(call, first, count, panel * COLUMNS, columns, sums, cut.sums_plane);
 }
 

@@ -53,7 +53,8 @@ INLINE void add_product(V& sum, float left, V right) {
 // float is one number, or with PAIRS two of 16 bit.
 // Rows that no core's own cache holds are fetched a step ahead: they are more than a CPU foresees.
 // So is, where the first cache is small, the panel that follows: a share of it in each step.
-template <bool AHEAD, bool PAIRS = HALF>
+// ADDS: to the sums that are there.
+template <bool AHEAD, bool PAIRS = HALF, bool ADDS = false>
 static void multiply(const float* left, const Layout& layout, const float* panel, const float* next,
                      float* sums, int64_t sums_stride, int64_t rows, int64_t floats) {
   const int64_t share = (CACHE_LINE * ROWS + rows - 1) / rows, stride = layout.tile;
@@ -81,7 +82,10 @@ static void multiply(const float* left, const Layout& layout, const float* panel
 #pragma GCC unroll 12
     for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 2
-      for (int v = 0; v < VECTORS; v++) store(to + i * sums_stride + v * LANES, sum[i][v]);
+      for (int v = 0; v < VECTORS; v++) {
+        float* there = to + i * sums_stride + v * LANES;
+        store(there, ADDS ? load(there) + sum[i][v] : sum[i][v]);
+      }
   }
 }
 

@@ -160,6 +160,18 @@ def test_a_large_layer_is_done_in_rounds() -> None:
     assert error(found, expected) < 2 * LIMITS[native.paths()[0]]
 
 
+@pytest.mark.parametrize("path", [path for _, path in every_path("float32")], indirect=True)
+def test_many_channels_are_not_added_up_in_one_row(path: str) -> None:
+    """Behind a ReLU all have one sign, so a long sum rounds off most: 1.9e-6 in one row."""
+    features = uniform(1, 1, 512, 12, 12).relu()
+    weight = uniform(2, 32, 512, 3, 3).contiguous()
+
+    found = native.convolve(features, weight, None, rectify=False, threads=1, path=path)
+
+    expected = functional.conv2d(features.double(), weight.double(), padding=1)
+    assert error(found, expected) < 1.2e-6
+
+
 @pytest.mark.parametrize(("pool", "rounds_up"), POOLS)
 def test_the_bits_say_what_is_alive_and_chosen(path: str, pool: Pool, rounds_up: bool) -> None:
     """Where float64 is sure of it; windows over the edge choose among what is there."""
