@@ -5,7 +5,7 @@ Nobody has run this file on a GPU yet: `docs/reference/gpu.md` says what is know
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor
@@ -36,14 +36,15 @@ class CudaStream:
             for _ in range(WARM_UPS):
                 iterate()
             torch.cuda.synchronize(self._device)
-            graph = torch.cuda.CUDAGraph()
+            graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
             try:
                 # Other threads may do with the device what they like: nothing of it is captured.
                 with torch.cuda.graph(
-                    graph, stream=self._capturing, capture_error_mode="thread_local"
+                    graph, pool, stream=self._capturing, capture_error_mode="thread_local"
                 ):
                     iterate()
             except RuntimeError as error:
+                _give_back(pool)
                 if ran_out(error):
                     raise
                 reason = error.__context__ or error
@@ -75,6 +76,18 @@ class CudaStream:
             return here
 
         return wait
+
+
+def _give_back(pool: tuple[int, int]) -> None:
+    """End what a capture that failed still has of the current device's memory.
+
+    Torch 2.11 leaves that undone: then no later capture begins, and no cache is emptied. A later
+    torch has done it (pytorch #180395) and refuses here, before anything is given back twice.
+    """
+    device = torch.cuda.current_device()
+    with suppress(RuntimeError):
+        torch._C._cuda_endAllocateToPool(device, pool)
+        torch._C._cuda_releasePool(device, pool)
 
 
 @contextmanager
