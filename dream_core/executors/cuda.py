@@ -6,6 +6,8 @@ Nobody has run this file on a GPU yet: `docs/reference/gpu.md` says what is know
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -15,16 +17,16 @@ from dream_core.executors.memory import ran_out
 log = logging.getLogger(__name__)
 
 WARM_UPS = 2  # what libraries make when they are first called can't be made in a capture
+_alone = Lock()  # torch allows one capture at a time in a process, and all are on one stream
 
 
 class CudaStream:
     """Runs iterations on a device as one captured graph, and brings tensors to the host."""
 
     def __init__(self, device: torch.device) -> None:
-        """Take two streams of the device's: one to capture on, one to copy on."""
+        """Take the device's two streams: one to capture on, one to copy on."""
         self._device = device
-        self._capturing = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._capturing, self._copying = _streams(device)
 
     def capture(self, iterate: Callable[[], None]) -> Callable[[], None]:
         """Return what does the same in one launch, or operation by operation where that fails.
@@ -32,7 +34,7 @@ class CudaStream:
         `iterate` runs here too, to warm up. What it reads and leaves must lie where it lies now.
         """
         self._capturing.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.device(self._device), torch.cuda.stream(self._capturing):
+        with _alone, torch.cuda.device(self._device), torch.cuda.stream(self._capturing):
             for _ in range(WARM_UPS):
                 iterate()
             torch.cuda.synchronize(self._device)
@@ -76,6 +78,17 @@ class CudaStream:
             return here
 
         return wait
+
+
+@cache
+def _streams(device: torch.device) -> tuple[torch.cuda.Stream, torch.cuda.Stream]:
+    """Return the two streams that all dreams on a device share.
+
+    cuBLAS keeps room of its own for each stream that it has run on (32 MB, as we set it), and torch
+    hands out 32 streams in turn: with two for each dream a worker would end up with all of them.
+    """
+    capturing, copying = (torch.cuda.Stream(device) for _ in range(2))  # type: ignore[no-untyped-call]
+    return capturing, copying
 
 
 def _give_back(pool: tuple[int, int]) -> None:

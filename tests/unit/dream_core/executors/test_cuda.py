@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 import pytest
 import torch
 
-from dream_core.executors.cuda import WARM_UPS, CudaStream, multiplying_in_full
+from dream_core.executors.cuda import WARM_UPS, CudaStream, _streams, multiplying_in_full
 from dream_core.executors.memory import ran_out
 
 GPU = torch.device("cuda:0")
@@ -17,8 +17,11 @@ INVALID = "CUDA error: operation failed due to a previous error during capture"
 class Queue:
     """A stream."""
 
+    taken = 0
+
     def __init__(self, *_: object) -> None:
         self.waits: list[object] = []
+        Queue.taken += 1
 
     def wait_stream(self, other: object) -> None:
         """Run behind all that is on another."""
@@ -89,9 +92,10 @@ def allocator(monkeypatch: pytest.MonkeyPatch) -> Allocator:
 
 
 @pytest.fixture
-def graphs(monkeypatch: pytest.MonkeyPatch, allocator: Allocator) -> list[Graph]:
+def graphs(monkeypatch: pytest.MonkeyPatch, allocator: Allocator) -> Iterator[list[Graph]]:
     """All graphs that are captured, of a torch.cuda that takes every call."""
     made: list[Graph] = []
+    _streams.cache_clear()  # real ones, or those of another test
 
     @contextmanager
     def graph(
@@ -108,11 +112,12 @@ def graphs(monkeypatch: pytest.MonkeyPatch, allocator: Allocator) -> list[Graph]
         "graph": graph,
         "device": lambda _: nullcontext(),
         "stream": lambda _: nullcontext(),
-        "current_stream": lambda _: Queue(),
+        "current_stream": lambda _: "the current one",
         "synchronize": lambda _: None,
     }.items():
         monkeypatch.setattr(torch.cuda, name, fake)
-    return made
+    yield made
+    _streams.cache_clear()
 
 
 def test_an_iteration_is_captured_once_it_has_run(graphs: list[Graph]) -> None:
@@ -125,6 +130,17 @@ def test_an_iteration_is_captured_once_it_has_run(graphs: list[Graph]) -> None:
 
     assert len(runs) == WARM_UPS + 1
     assert [graph.replayed for graph in graphs] == [2]
+
+
+@pytest.mark.usefixtures("graphs")
+def test_all_dreams_of_a_gpu_share_two_streams() -> None:
+    """CuBLAS keeps room for each that it has seen, as long as the process lives."""
+    before = Queue.taken
+
+    for gpu in (GPU, GPU, torch.device("cuda:1"), GPU):
+        CudaStream(gpu).capture(lambda: None)
+
+    assert Queue.taken - before == 2 * 2
 
 
 def test_what_can_not_be_captured_runs_by_itself_and_says_why(
