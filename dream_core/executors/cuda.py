@@ -53,7 +53,7 @@ class CudaStream:
                 log.warning(
                     "no graph can be captured on %s, so it runs operation by operation: %s",
                     self._device,
-                    reason,
+                    str(reason),  # itself it would keep tensors, for whoever keeps the record
                 )
                 return iterate
         return graph.replay
