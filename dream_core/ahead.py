@@ -106,6 +106,11 @@ class Ahead:
         self._run: Callable[[], None] | None = None
         self._under_way: deque[Told] = deque()
 
+    @property
+    def under_way(self) -> int:
+        """How many iterations have been started and not been waited for."""
+        return len(self._under_way)
+
     def start(self) -> Told:
         """Start one iteration more, without waiting for those before."""
         if self._run is None:

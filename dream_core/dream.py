@@ -125,6 +125,11 @@ class Dream:
         return self.iteration >= self.spec.iterations
 
     @property
+    def under_way(self) -> int:
+        """How many of its iterations are started ahead and may not be done: none but on CUDA."""
+        return self._ahead.under_way if self._ahead else 0
+
+    @property
     def looked(self) -> bool:
         """Whether the first step's look is done: it was the one that fixed the targets."""
         return self._first is not None

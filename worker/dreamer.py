@@ -54,6 +54,8 @@ class Engine(Protocol):
     def iteration(self) -> int: ...  # noqa: D102
     @property
     def finished(self) -> bool: ...  # noqa: D102
+    @property
+    def under_way(self) -> int: ...  # noqa: D102
     def state_dict(self, *, copied: bool) -> dict[str, Any]: ...  # noqa: D102
     def step(self) -> Step: ...  # noqa: D102
     def frame(self) -> Callable[[], Any]: ...  # noqa: D102
@@ -183,13 +185,17 @@ class Dreamer:
         with line:
             told = first != prepared.begins_at or line.add(News(first), engine.frame())
             started, counted_from = self._clock() - prepared.looked_s, first
+            pace = 0.0
             while told and not engine.finished and not self._halted(claim):
                 try:
                     step = engine.step()
                 except Interrupted:
                     break
                 now = self._clock()
-                pace = (now - started) / (step.iteration - counted_from)
+                # A step of a GPU returns before its iteration is done; so do the first few at once.
+                done = step.iteration - engine.under_way - counted_from
+                if done > 0 or not pace:
+                    pace = (now - started) / max(done, 1)
                 kept = keeps(step.iteration, spec, prepared.begins_at)
                 left = spec.iterations - step.iteration
                 news = News(step.iteration, step, pace, pace * left)

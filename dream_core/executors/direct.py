@@ -1,4 +1,4 @@
-"""The direct executor: a way back by hand, without weights' gradients, channels last.
+"""The direct executor: a way back by hand, without weights' gradients; on a CPU channels last.
 
 Autograd keeps what every layer read. To get back to the pixels it takes one bit for each rectified
 value and for each place of a pool, and nothing else. A layer without a form here runs as the

@@ -17,7 +17,7 @@ from dream_core.model import Layer
 
 
 class KeptConvolutions:
-    """Any convolution, channels last, in one dtype; torch's own operators, none of which waits."""
+    """Any convolution, in one dtype and layout; torch's own operators, none of which waits."""
 
     def __init__(
         self, weights: Mapping[str, Tensor], dtype: torch.dtype, *, tf32_back: bool = False
@@ -26,9 +26,15 @@ class KeptConvolutions:
 
         Not forth: there a rounding flips ReLUs and pools, and the gradient is off by a thirtieth.
         """
+        # Tensor cores want channels last, and cuDNN's kernels without them planes: with channels
+        # last float32 took 1.6 times as long on a V100 (pytorch #44943). That counts for TF32 back,
+        # too: forth takes most of the time, and what back loses are copies of features, a few
+        # hundredths of it.
+        short = dtype.itemsize == 2
+        self._layout = torch.channels_last if short else torch.contiguous_format
         # At once and not when needed: what is made while a graph is captured is that graph's.
         self._weights = {
-            name: tensor.to(dtype, memory_format=torch.channels_last)
+            name: tensor.to(dtype, memory_format=self._layout)
             if tensor.dim() == 4
             else tensor.to(dtype)
             for name, tensor in weights.items()
@@ -44,7 +50,7 @@ class KeptConvolutions:
         """See `Convolutions`; the way back passes where a ReLU gave something, and a pool found."""
         layer, pool = chain.first, chain.pool
         out = functional.conv2d(
-            features.to(self.gives, memory_format=torch.channels_last),
+            features.to(self.gives, memory_format=self._layout),
             self._weights[f"{layer.name}.weight"],
             self._weights[f"{layer.name}.bias"],
             *(layer.stride, layer.padding, layer.dilation, layer.groups),
@@ -62,19 +68,19 @@ class KeptConvolutions:
         """See `Convolutions`."""
         layer, pool = chain.first, chain.pool
         rectified, places, size = alive
-        gradient = gradient.to(self.gives, memory_format=torch.channels_last)
+        gradient = gradient.to(self.gives, memory_format=self._layout)
         if pool and pool.kind == "average_pool":
-            gradient = unpool(gradient, pool, None, (size[2], size[3]))
+            gradient = unpool(gradient, pool, None, (size[2], size[3]), layout=self._layout)
         if rectified is not None:
             gradient = torch.ops.aten.threshold_backward(gradient, rectified, 0)
         if pool and pool.kind == "max_pool":
             gradient = torch.ops.aten.max_pool2d_with_indices_backward(
                 gradient,
-                shaped(gradient, size),
+                shaped(gradient, size, self._layout),
                 *_window(pool),
                 places,
             )
-        read = shaped(gradient, seen)
+        read = shaped(gradient, seen, self._layout)
         found: Tensor
         with _multiplying(tf32=self._tf32_back):
             found, _, _ = torch.ops.aten.convolution_backward(

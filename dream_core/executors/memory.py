@@ -32,11 +32,17 @@ _LIMITS = (
 _STATM = Path("/proc/self/statm")
 
 
-def ran_out(error: BaseException) -> bool:
-    """Whether an error of Python or torch means that memory ran out, on any device."""
+def ran_out(error: BaseException | None) -> bool:
+    """Whether an error of Python or torch means that memory ran out, on any device.
+
+    Or one that it came of: a graph in whose capture memory runs out says only that it is invalid.
+    """
+    if error is None:
+        return False
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
+    said = isinstance(error, RuntimeError) and any(each in str(error) for each in _SAID)
+    return said or ran_out(error.__context__)
 
 
 def gpu_lost(error: BaseException) -> bool:

@@ -27,17 +27,24 @@ def unpool(
     size: tuple[int, int],
     *,
     scratch: bool = False,
+    layout: torch.memory_format = torch.channels_last,
 ) -> Tensor:
     """Return a pool's gradient at what it read, of `size`; a max pool's as its bits say.
 
-    `scratch`: it is used up at once, see `Rooms.features`.
+    Args:
+        gradient: at what the pool gave.
+        pool: of 2 × 2 and stride 2, or an average pool of any size.
+        alive: a max pool's bits.
+        size: (height, width).
+        scratch: it is used up at once, see `Rooms.features`.
+        layout: an average pool's; a max pool's are channels last.
     """
     if pool.kind == "max_pool":
         assert alive is not None  # noqa: S101  # every max pool writes them
         return bits.unpool(gradient, alive, *size, scratch=scratch)
     found: Tensor = torch.ops.aten.avg_pool2d_backward(
         gradient,
-        shaped(gradient, torch.Size((*gradient.shape[:2], *size))),
+        shaped(gradient, torch.Size((*gradient.shape[:2], *size)), layout),
         pool.kernel,
         pool.stride,
         pool.padding,
@@ -48,8 +55,11 @@ def unpool(
     return found
 
 
-def shaped(gradient: Tensor, shape: torch.Size) -> Tensor:
-    """Stand in for what was read: without weights' gradients, only its shape is looked at."""
-    return torch.empty(
-        shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
-    )
+def shaped(
+    gradient: Tensor, shape: torch.Size, layout: torch.memory_format = torch.channels_last
+) -> Tensor:
+    """Stand in for what was read: without weights' gradients only shape and layout are looked at.
+
+    What comes of it is laid out so.
+    """
+    return torch.empty(shape, dtype=gradient.dtype, device=gradient.device, memory_format=layout)

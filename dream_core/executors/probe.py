@@ -95,7 +95,8 @@ class Probe:
         """Return the way of a dream that asks for that precision; measures where it must."""
         if self._executor == REFERENCE.executor:
             return REFERENCE
-        return self.paces(device).way(self._auto if asked == "auto" else asked)
+        word = self._auto if asked == "auto" else asked
+        return self.paces(device).way(word, thrifty=device.type == "cpu")
 
     def paces(self, device: torch.device) -> Paces:
         """Return what was measured on a device with as many threads as torch has now."""

@@ -12,8 +12,9 @@ Resolved = Literal["exact", "balanced", "fast"]
 
 # Fewer bits have to be worth it.
 FAST_GAINS, BALANCED_GAINS = 1.5, 1.15
-# The reference needs most memory, up to twice as much: it runs where it is that much faster than
-# all others. On a busy host a measurement is off by a quarter.
+# On a CPU the reference needs most memory, up to twice as much, and on a busy host a measurement is
+# off by a quarter: there it runs where it is that much faster than all others. On a GPU plans
+# reckon with its memory whatever runs, and a busy host is hardly seen.
 REFERENCE_GAINS = 1.3
 
 # What a word allows: no fewer bits than it says, and more where fewer don't pay.
@@ -67,27 +68,29 @@ class Paces:
     seconds: Mapping[Way, float]
     busy: bool = False  # other programs had the cores meanwhile
 
-    def way(self, asked: Precision) -> Way:
+    def way(self, asked: Precision, *, thrifty: bool = True) -> Way:
         """Return the fastest way that keeps what is asked.
 
         `auto` is fast where that gains 1.5 × over balanced, else balanced where that gains 1.15 ×
         over exact, else exact.
+
+        Args:
+            asked: in what precision.
+            thrifty: take the reference only where it gains 1.3 ×, as on a CPU.
         """
         if asked != "auto":
-            return self._best(asked)
-        exact, balanced, fast = (self._best(word) for word in ALLOWED)
+            return self._best(asked, thrifty)
+        exact, balanced, fast = (self._best(word, thrifty) for word in ALLOWED)
         if self.seconds[balanced] >= FAST_GAINS * self.seconds[fast]:
             return fast
         if self.seconds[exact] >= BALANCED_GAINS * self.seconds[balanced]:
             return balanced
         return exact
 
-    def _best(self, word: Resolved) -> Way:
+    def _best(self, word: Resolved, thrifty: bool) -> Way:
+        weights = {REFERENCE: REFERENCE_GAINS} if thrifty else {}
         allowed = [way for way in self.seconds if way.precision in ALLOWED[word]]
-        return min(allowed, key=self._cost)
-
-    def _cost(self, way: Way) -> float:
-        return self.seconds[way] * (REFERENCE_GAINS if way == REFERENCE else 1)
+        return min(allowed, key=lambda way: self.seconds[way] * weights.get(way, 1))
 
     def __str__(self) -> str:
         """Return each way's speed, in multiples of the slowest, or of the reference if it ran."""

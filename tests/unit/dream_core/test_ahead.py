@@ -116,7 +116,9 @@ def test_no_step_waits_for_one_of_the_last_two() -> None:
 
     assert stream.brought == 6
     assert stream.waited_for == [1, 2, 3, 4]
-    assert AHEAD == 2
+    assert started.under_way == AHEAD == 2
+    started.picture()
+    assert started.under_way == dream().under_way == 0
 
 
 def test_whoever_reads_losses_waits_for_them_and_nobody_else() -> None:

@@ -12,7 +12,7 @@ from dream_core.costs import TYPICAL, Costs
 from dream_core.executors import REFERENCE, Way
 from dream_core.executors.contest import LONGEST_S as CONTEST_S
 from dream_core.executors.stopwatch import Stopwatch
-from dream_core.rates import LONGEST_S, LOOKS, Look, Looked, measure_rates, rate
+from dream_core.rates import LONGEST_S, LOOKS, LOOKS_ON_GPU, Look, Looked, measure_rates, rate
 from dream_core.spec import DreamSpec
 
 WAYS = (Way("winograd", "exact"), Way("direct", "balanced"), Way("direct", "fast"))
@@ -45,8 +45,8 @@ class Machine:
 class Dreams:
     """Dreams of a machine, whose kinds of work compare a little otherwise than usual."""
 
-    def __init__(self, machine: Machine, factor: float = 1.3) -> None:
-        self.machine, self.looked = machine, list[Look]()
+    def __init__(self, machine: Machine, factor: float = 1.3, beside: float = 0.0) -> None:
+        self.machine, self.looked, self.beside = machine, list[Look](), beside
         self.true = Costs(**{**asdict(TYPICAL), "elements": factor * TYPICAL.elements})
 
     def costs(self, look: Look) -> Costs:
@@ -55,8 +55,9 @@ class Dreams:
         return Costs.of(BUILT_IN["vgg19"], spec, (look.height, look.width))
 
     def look(self, look: Look, stopwatch: Stopwatch) -> Looked:
-        """Take as long as its work does: once looking only, twice both ways."""
+        """Take as long as its work does: once looking only, twice both ways; and what is beside."""
         self.looked.append(look)
+        self.machine.now += self.beside
         seconds = self.costs(look).seconds(self.true)
         self.machine.took(1.6 * seconds)
         iteration = stopwatch.time(lambda: self.machine.took(seconds))
@@ -79,6 +80,56 @@ def test_it_takes_no_longer_than_it_may(slower: float, ways: int) -> None:
         known = dreams.costs(Look(512, 384, "relu4_1"))
         expected = slower * known.seconds(dreams.true)
         assert known.seconds(found.costs[way]) == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("beside", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("slower", [0.005, 0.05, 0.5])
+def test_what_a_look_takes_beside_its_iterations_is_reckoned_with(
+    slower: float, beside: float
+) -> None:
+    """A GPU makes a graph for each look, which may take a hundred times as long as an iteration."""
+    machine = Machine(slower)
+    own = {way: Dreams(machine, beside=beside) for way in WAYS}
+
+    rate(own, machine.stopwatch(), LOOKS_ON_GPU)
+
+    assert machine.now < 1.05 * LONGEST_S
+    assert all(dreams.looked[0] == LOOKS_ON_GPU[0] for dreams in own.values())
+
+
+def test_a_few_looks_of_a_gpu_tell_how_long_its_dreams_take() -> None:
+    """There is time for two to four in each way; what they don't tell, other machines do."""
+    machine = Machine(0.01)
+    own = {way: Dreams(machine, beside=0.15) for way in WAYS}
+
+    found = rate(own, machine.stopwatch(), LOOKS_ON_GPU)
+
+    for way, dreams in own.items():
+        assert 2 <= len(dreams.looked) <= 4
+        for known in map(dreams.costs, (Look(512, 384, "relu4_1"), Look(1024, 768, "relu5_1"))):
+            expected = machine.slower * known.seconds(dreams.true)
+            assert known.seconds(found.costs[way]) == pytest.approx(expected, rel=0.15)
+
+
+def test_what_a_gpu_makes_once_is_not_on_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries and the first graph, 5 s here: else each way would have one look."""
+    machine = Machine(0.01)
+
+    class Cold(Dreams):
+        def look(self, look: Look, stopwatch: Stopwatch) -> Looked:
+            machine.now += 0.0 if self.looked else 5.0
+            return super().look(look, stopwatch)
+
+    own = [Cold(machine, beside=0.05) for _ in WAYS]
+    waiting = iter(own)
+    monkeypatch.setattr(rates, "_network", lambda _: None)
+    monkeypatch.setattr(rates, "SmallDreams", lambda *_: next(waiting))
+    monkeypatch.setattr(Stopwatch, "on", lambda _device, seconds: machine.stopwatch(seconds))
+
+    measure_rates(torch.device("cuda:0"), WAYS)
+
+    assert machine.now < 3 * 5.0 + 1.1 * LONGEST_S
+    assert [dreams.looked[:3] for dreams in own] == [[LOOKS_ON_GPU[0], *LOOKS_ON_GPU[:2]]] * 3
 
 
 def test_what_others_take_is_reckoned_with() -> None:

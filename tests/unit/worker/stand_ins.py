@@ -31,6 +31,8 @@ class Step:
 class Engine:
     """An engine whose picture is its iteration."""
 
+    under_way = 0
+
     def __init__(
         self, iterations: int, error: Exception | None = None, first: int = 0, note: str = ""
     ) -> None:

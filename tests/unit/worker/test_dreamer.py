@@ -103,6 +103,34 @@ def test_the_first_iteration_is_no_part_of_the_pace_of_the_others() -> None:
     assert left == [(1, 300.0), (2, 4.0), (3, 2.0), (4, 0.0)]
 
 
+def test_the_pace_is_of_iterations_that_are_done() -> None:
+    """A GPU's first steps return at once: 100 s to make a graph, then 2 s an iteration."""
+    now = [0.0]
+
+    class Late(Engine):
+        def step(self) -> Step:
+            now[0] += 0 if self.iteration else 100
+            done = super().step()
+            self.under_way += 1
+            self.settle(0 if self.finished else 2)
+            return done
+
+        def settle(self, leave: int) -> None:
+            while self.under_way > leave:
+                now[0] += 2
+                self.under_way -= 1
+
+        def state_dict(self, *, copied: bool) -> dict[str, Any]:
+            self.settle(0)
+            return super().state_dict(copied=copied)
+
+    told = dream(claim(iterations=7, save_every=100), Late(7), clock=lambda: now[0])
+
+    left = [what[1:] for what in told if what[0] == "progress"]
+    assert left[:3] == [(1, 600.0), (2, 500.0), (3, 400.0)]  # as long as nobody knows better
+    assert left[3:] == [(4, 6.0), (5, 4.0), (6, 2.0), (7, 0.0)]
+
+
 def test_what_a_first_step_had_done_before_it_counts_for_the_pace() -> None:
     """It looked while the dream was made, 3 s; or half its time would be told for all others."""
     told = dream(claim(iterations=3), Engine(3), clock=lambda: 7.0, looked_s=3.0)

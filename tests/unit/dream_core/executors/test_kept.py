@@ -1,11 +1,13 @@
 """What a GPU runs, held to the reference where there is none: the same operators on the CPU."""
 
 from copy import copy
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dream_core.executors.building import SIXTEEN_BIT
 from dream_core.executors.direct import Direct
@@ -89,6 +91,41 @@ def test_in_16_bit_it_is_near() -> None:
 
     assert 0 < apart(ours, far) < 0.7
     assert (features["relu4_1"].dtype, ours.dtype) == (SIXTEEN_BIT, torch.float32)
+
+
+class Layouts(TorchDispatchMode):
+    """Notes how all lies that convolutions, ReLUs and pools take and give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operator, and look at its tensors."""
+        found = func(*args, **(kwargs or {}))
+        if any(word in str(func) for word in ("conv", "pool", "relu", "threshold")):
+            given = found if isinstance(found, tuple) else (found,)
+            for each in (*args, *given):
+                if isinstance(each, Tensor) and each.dim() == 4 and min(each.shape[1:]) > 1:
+                    last = each.is_contiguous(memory_format=torch.channels_last)
+                    self.seen.add("planes" if each.is_contiguous() else "last" if last else "mixed")
+        return found
+
+
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize(
+    ("computes_in", "layout"), [(torch.float32, "planes"), (SIXTEEN_BIT, "last")], ids=str
+)
+def test_all_of_an_executor_lies_one_way(
+    computes_in: torch.dtype, layout: str, pooling: Pooling
+) -> None:
+    """Where two layouts meet, torch copies or takes a slower kernel."""
+    _, kept = networks(THIN, pooling, torch.float32, computes_in)
+
+    with Layouts() as layouts:
+        pulled(kept, random_picture(1, 50, 70), ["relu2_1", "relu3_1"])
+
+    assert layouts.seen == {layout}
 
 
 def test_what_others_multiply_by_is_left_as_it_was() -> None:

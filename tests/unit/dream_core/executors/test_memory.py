@@ -38,6 +38,17 @@ def test_so_is_what_runs_out_on_a_gpu(said: str) -> None:
     assert ran_out(RuntimeError(said))
 
 
+def test_so_is_what_hides_behind_another_error() -> None:
+    """A graph's capture in which memory runs out ends with the word that it is invalid."""
+    with pytest.raises(RuntimeError) as caught:  # noqa: PT012
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    assert ran_out(caught.value)
+
+
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
     """A wrong shape is a fault of ours, and no smaller picture helps."""
     with pytest.raises(RuntimeError) as caught:

@@ -58,6 +58,18 @@ def test_a_machine_is_measured_once_for_all_processes(file: Path, clock: Clock) 
     assert first.paces(CPU) == second.paces(CPU)
 
 
+@pytest.mark.parametrize(
+    ("device", "way"), [("cpu", Way("direct", "exact")), ("cuda:0", REFERENCE)]
+)
+def test_only_a_cpu_is_thrifty(device: str, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference takes a tenth less time: on a GPU that decides."""
+    monkeypatch.setattr(probe, "machine", str)
+    monkeypatch.setattr(probe, "ways_here", lambda _: (Way("direct", "exact"), REFERENCE))
+    probe = Probe(measure=lambda _, ways: Paces(dict(zip(ways, (1.0, 0.9), strict=True))))
+
+    assert probe.way(torch.device(device), "exact") == way
+
+
 def test_other_threads_are_measured_for_themselves(file: Path, clock: Clock) -> None:
     """And the figures of before are kept beside."""
     Probe(file, measure=clock).way(CPU)

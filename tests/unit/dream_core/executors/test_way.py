@@ -49,3 +49,9 @@ def test_a_word_takes_its_bits_where_they_pay_at_all() -> None:
 def test_the_reference_runs_only_where_it_is_clearly_faster(plain: float, way: Way) -> None:
     """It needs most memory."""
     assert paces(plain, 1.0, 2.0, 2.0).way("exact") == way
+
+
+@pytest.mark.parametrize(("plain", "way"), [(1.01, EXACT), (0.99, REFERENCE)])
+def test_where_memory_is_nobody_elses_the_fastest_runs(plain: float, way: Way) -> None:
+    """As on a GPU, whose host may be as busy as it likes."""
+    assert paces(plain, 1.0, 2.0, 2.0).way("exact", thrifty=False) == way
