@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,7 +21,7 @@ INTERRUPTED = 130  # what shells call the exit by Ctrl-C
 
 
 def line(name: str, **figures: Any) -> Line:
-    """Return a figure's line: its name, what was measured, and where.
+    """Return a figure's line: its name, what was measured, where and when.
 
     Args:
         name: of what was measured, the same in every run.
@@ -42,6 +43,7 @@ def line(name: str, **figures: Any) -> Line:
             "torch_inception": version(),
         },
         "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
     }
     return {"name": name, **where, **figures}
 

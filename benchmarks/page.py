@@ -1,8 +1,9 @@
 """The page of figures: written from the lines that benchmarks told, with its plot.
 
-    python -m benchmarks.page    # writes it anew from performance.jsonl, measuring nothing
+    python -m benchmarks.page    # writes it anew from performance*.jsonl, measuring nothing
 
-Lines of another machine can stand beside it as performance-NAME.jsonl; they come on the page too.
+performance.jsonl is of whoever ran `make bench` in this clone; as performance-NAME.jsonl lines are
+kept for others. A machine that is in both is shown as it was measured here.
 """
 
 import json
@@ -33,11 +34,15 @@ it and writes this page; nobody types a figure.
 CPU has other vectors and another memory; which way of computing pays there is
 [measured by the probe](engine.md) when a worker first starts. For your own figures run `make bench`
 in your clone: on two cores it takes 25 minutes where 16 bit pay and an hour where they don't. It
-writes this page anew, and `git checkout docs/reference` brings ours back. `make bench ARGS=--quick`
-tries it in seconds.
+writes this page anew, yours first, and all it was told into `performance.jsonl`. Without that file
+`git checkout docs/reference` brings ours back. `make bench ARGS=--quick` tries it in seconds.
+
+The machine measured last stands first, and the plot is of it; the earlier the date, the older the
+code. The numbers after a CPU's name are its family, model and stepping.
 
 Every figure was taken turn about with its baseline in one run, and is the median over the turns.
-All that was told, with the commit, is in [performance.jsonl](performance.jsonl).
+All that was told, with the commit, is in
+{files}.
 """
 
 SPEED = """\
@@ -116,7 +121,7 @@ class Machine(NamedTuple):
 
 def main() -> None:
     """Write the page anew."""
-    write(read(FOLDER / LINES), FOLDER)
+    write(own(FOLDER), FOLDER)
     say(f"{FOLDER / PAGE} is written")
 
 
@@ -124,15 +129,26 @@ def write(lines: Sequence[Line], folder: Path) -> None:
     """Write lines, plot and page into a folder; the page last, as it speaks of the others."""
     folder.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    page, picture = contents([*lines, *others(folder)])
-    write_bytes(folder / LINES, text.encode())
+    page, picture = beside_others(lines, folder)
+    if lines:
+        write_bytes(folder / LINES, text.encode())
     write_bytes(folder / PLOT, picture.encode())
     write_bytes(folder / PAGE, page.encode())
 
 
-def others(folder: Path) -> list[Line]:
-    """Return the lines of other machines."""
-    return [line for file in sorted(folder.glob(OTHERS)) for line in read(file)]
+def own(folder: Path) -> list[Line]:
+    """Return the lines that were measured in this clone, if any."""
+    return read(folder / LINES) if (folder / LINES).exists() else []
+
+
+def beside_others(lines: Sequence[Line], folder: Path) -> tuple[str, str]:
+    """Return the page and its plot, with the lines that a folder has of other machines."""
+    measured = set(map(Machine.of, lines))
+    files = {LINES: list(lines)}
+    for file in sorted(folder.glob(OTHERS)):
+        files[file.name] = [line for line in read(file) if Machine.of(line) not in measured]
+    together = [line for each in files.values() for line in each]
+    return contents(together, [name for name, each in files.items() if each])
 
 
 def read(file: Path) -> list[Line]:
@@ -140,38 +156,64 @@ def read(file: Path) -> list[Line]:
     return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
 
-def contents(lines: Sequence[Line]) -> tuple[str, str]:
-    """Return the page and its plot."""
+def contents(lines: Sequence[Line], files: Sequence[str] = (LINES,)) -> tuple[str, str]:
+    """Return the page and its plot.
+
+    Args:
+        lines: what was told.
+        files: where it can be read.
+    """
     steps = [line for line in lines if line["name"].startswith("step ")]
     rest = [line for line in lines if line not in steps and "value" in line]
-    machines = list(dict.fromkeys(map(Machine.of, steps)))
-    parts = [HEAD, f"![Speed against plain PyTorch, by picture, layers and precision]({PLOT})\n"]
+    machines = _newest_first(steps)
+    parts = [
+        HEAD.format(files=",\n".join(f"[{file}]({file})" for file in files)),
+        f"![Speed against plain PyTorch, by picture, layers and precision]({PLOT})\n",
+    ]
     for heading, tell in ((SPEED, _speed), (MEMORY, _memory)):
         parts.append(heading)
         for machine in machines:
             own = [line for line in steps if Machine.of(line) == machine]
-            parts += [_said_of(machine, own), tell(own)]
+            parts += [_said_of(own), tell(own)]
     if rest:
         parts.append(REST)
-    for machine in dict.fromkeys(map(Machine.of, rest)):
+    for machine in _newest_first(rest):
         own = [line for line in rest if Machine.of(line) == machine]
-        parts += [_said_of(machine, own), _figures(own)]
+        parts += [_said_of(own), _figures(own)]
     on_gpu = any(Machine.of(line).device.startswith("cuda") for line in lines)
-    return "\n".join([*parts, NOT_MEASURED if on_gpu else NOT_ON_GPU]), _plot(steps, machines)
+    return "\n".join([*parts, NOT_MEASURED if on_gpu else NOT_ON_GPU]), _plot(
+        [line for line in steps if Machine.of(line) == machines[0]]
+    )
 
 
-def _said_of(machine: Machine, lines: Sequence[Line]) -> str:
-    """Say of which machine a table is."""
+def _newest_first(lines: Iterable[Line]) -> list[Machine]:
+    """Return where lines come from, the machine measured last first."""
+    last: dict[Machine, str] = {}
+    for line in lines:
+        machine = Machine.of(line)
+        last[machine] = max(last.get(machine, ""), line["date"])
+    return sorted(last, key=last.__getitem__, reverse=True)
+
+
+def _said_of(lines: Sequence[Line]) -> str:
+    """Say of which machine a table is, and of which code."""
     versions = lines[0]["versions"]
+    commits = ", ".join(dict.fromkeys(f"`{line['commit']}`" for line in lines))
+    return (
+        f"{_where(lines)} at commit {commits} with torch {versions['torch']} and "
+        f"Python {versions['python']}:\n"
+    )
+
+
+def _where(lines: Sequence[Line]) -> str:
+    """Return the machine that lines are of, and when they were measured."""
+    machine = Machine.of(lines[0])
     where = f"{machine.cpu} ({machine.instructions})"
     if machine.device != "cpu":
         where = f"{lines[0].get('gpu') or machine.device} beside {where}"
     threads = f"{machine.threads} threads" if machine.threads != 1 else "1 thread"
-    commits = ", ".join(dict.fromkeys(f"`{line['commit']}`" for line in lines))
-    return (
-        f"{where}, {threads}, torch {versions['torch']}, Python {versions['python']}, "
-        f"commit {commits}:\n"
-    )
+    dates = " and ".join(sorted({line["date"] for line in lines}))
+    return f"{where}, {threads}, measured on {dates}"
 
 
 def _speed(lines: Sequence[Line]) -> str:
@@ -233,14 +275,13 @@ def _figures(lines: Iterable[Line]) -> str:
     return _markdown(("what", "figure", "baseline", "ratio"), rows)
 
 
-def _plot(lines: Sequence[Line], machines: Sequence[Machine]) -> str:
-    """Draw the ratios of the first machine: a panel for each size, a group for its layers."""
+def _plot(lines: Sequence[Line]) -> str:
+    """Draw the ratios of one machine: a panel for each size, a group for its layers."""
     panels: dict[str, dict[str, dict[str, float]]] = {}
     for line in lines:
-        if Machine.of(line) == machines[0]:
-            shape = Shape(line["width"], line["height"], tuple(line["layers"]))
-            groups = panels.setdefault(shape.size, {})
-            groups.setdefault(shape.asked, {})[line["precision"]] = line["ratio"]
+        shape = Shape(line["width"], line["height"], tuple(line["layers"]))
+        groups = panels.setdefault(shape.size, {})
+        groups.setdefault(shape.asked, {})[line["precision"]] = line["ratio"]
     drawn = [
         plot.Panel(
             size,
@@ -252,7 +293,7 @@ def _plot(lines: Sequence[Line], machines: Sequence[Machine]) -> str:
         for size, all_ in panels.items()
     ]
     title = "An iteration, times as fast as plain PyTorch (the dashed line)"
-    return plot.draw(title, PRECISIONS, drawn)
+    return plot.draw(title, _where(lines), PRECISIONS, drawn)
 
 
 def _with_unit(value: float | None, line: Line) -> str:

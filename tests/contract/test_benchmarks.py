@@ -3,10 +3,12 @@
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -37,6 +39,7 @@ HERE = {
     "threads": 8,
     "versions": {"torch": "2.99", "python": "3.12"},
     "commit": "abc1234",
+    "date": "2026-11-02",
 }
 
 
@@ -59,6 +62,16 @@ def step(precision: str, ratio: float, layers: Sequence[str] = ("relu3_1",)) -> 
     }
 
 
+def part_of(text: str, section: str) -> str:
+    """Return a section of the page."""
+    return text.split(f"## {section}\n")[1].split("\n## ", maxsplit=1)[0]
+
+
+def labels(picture: str) -> set[str | None]:
+    """Return the texts in a plot."""
+    return {each.text for each in ElementTree.fromstring(picture).iter()}  # noqa: S314
+
+
 def test_what_valkey_says_is_no_line_of_figures(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,9 +92,7 @@ def test_every_benchmark_finds_what_it_needs(name: str) -> None:
 
 def test_the_page_is_what_its_lines_say() -> None:
     """`python -m benchmarks.page` writes it anew."""
-    lines = page.read(page.FOLDER / page.LINES)
-
-    text, picture = page.contents([*lines, *page.others(page.FOLDER)])
+    text, picture = page.beside_others(page.own(page.FOLDER), page.FOLDER)
 
     assert (page.FOLDER / page.PAGE).read_text("utf-8") == text
     assert (page.FOLDER / page.PLOT).read_text("utf-8") == picture
@@ -93,9 +104,40 @@ def test_an_iteration_is_told_beside_plain_pytorch() -> None:
 
     assert "| 640 × 480 | relu3_1 | 2 s | 0.5 s (4.0 ×) | – | 0.2 s (10.0 ×) | – |" in text
     assert "| 640 × 480 | relu3_1 | 1000 | 400 (0.40) | – | 400 (0.40) | – |" in text
-    assert "Some CPU (AVX2), 8 threads, torch 2.99, Python 3.12, commit `abc1234`" in text
-    labels = [each.text for each in ElementTree.fromstring(picture).iter()]  # noqa: S314
-    assert {"640 × 480", "relu3_1", "4.0", "10.0"} <= set(labels)
+    where = "Some CPU (AVX2), 8 threads, measured on 2026-11-02"
+    assert f"{where} at commit `abc1234` with torch 2.99 and Python 3.12:" in text
+    assert {"640 × 480", "relu3_1", "4.0", "10.0", where} <= labels(picture)
+
+
+def test_the_machine_measured_last_stands_first_and_in_the_plot() -> None:
+    """An older one tells of older code."""
+    older = {**step("fast", 4.0), "cpu": "Older CPU", "date": "2026-10-31"}
+    cup = {"name": "a cup of tea", "value": 0.25, "unit": "s"}
+
+    text, picture = page.contents([older, {**older, **cup}, step("fast", 8.0), {**HERE, **cup}])
+
+    for section in ("One iteration", "Memory", "Around the iteration"):
+        _, newer, older_table = re.split("Some CPU|Older CPU", part_of(text, section))
+        assert "measured on 2026-11-02" in newer
+        assert "measured on 2026-10-31" in older_table
+    assert "8.0" in labels(picture)
+    assert "4.0" not in labels(picture)
+
+
+def test_what_is_measured_in_a_clone_takes_the_place_of_that_machine_alone(tmp_path: Path) -> None:
+    """Ours stay as they are; every file that the page is of can be opened from it."""
+    ours = {**step("fast", 4.0), "date": "2026-10-31"}
+    kept = {"performance-old.jsonl": ours, "performance-other.jsonl": {**ours, "threads": 2}}
+    for name, line in kept.items():
+        (tmp_path / name).write_text(json.dumps(line))
+
+    page.write([step("fast", 8.0)], tmp_path)
+
+    text = (tmp_path / page.PAGE).read_text("utf-8")
+    speeds = re.split("measured on", part_of(text, "One iteration"))[1:]
+    assert [re.findall(r"[\d.]+ ×\)", one) for one in speeds] == [["8.0 ×)"], ["4.0 ×)"]]
+    assert re.findall(r"\]\((.*jsonl)\)", text) == [page.LINES, "performance-other.jsonl"]
+    assert all(page.read(tmp_path / name) == [line] for name, line in kept.items())
 
 
 def test_a_line_of_any_other_benchmark_comes_on_the_page_by_its_name() -> None:
@@ -105,8 +147,8 @@ def test_a_line_of_any_other_benchmark_comes_on_the_page_by_its_name() -> None:
 
     text, _ = page.contents([step("fast", 8.0), {**other, **HERE}, {**other, **there}])
 
-    here, elsewhere = text.split("## Around the iteration")[1].split("Some GPU beside Some CPU")
-    assert "Some CPU (AVX2), 8 threads, torch 2.99" in here
+    here, elsewhere = part_of(text, "Around the iteration").split("Some GPU beside Some CPU")
+    assert "Some CPU (AVX2), 8 threads, measured" in here
     assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 |" in here
     assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 |" in elsewhere
 
@@ -165,6 +207,7 @@ def test_a_run_writes_lines_plot_and_page(tmp_path: Path) -> None:
     assert line["peak_memory_bytes"] > 50e6
     assert set(line["versions"]) == {"torch", "python", "torch_inception"}
     assert (line["device"], line["threads"] > 0, bool(line["commit"])) == ("cpu", True, True)
+    assert abs(date.fromisoformat(line["date"]) - datetime.now(UTC).date()) <= timedelta(days=1)
     assert "[1 of 1, 0:00]" in said
 
 
