@@ -15,7 +15,8 @@ from dream_core.version import version
 
 Line = dict[str, Any]
 
-# Units of what was foretold: of a dream's whole time, and of what was left of it at some iteration.
+# Units of what was foretold: a peak of memory, a dream's whole time, and what was left of it.
+PEAK = "median |predicted / measured - 1|"
 WHOLE, LEFT = "median |told / taken - 1|", "median |told - left| / taken"
 INTERRUPTED = 130  # what shells call the exit by Ctrl-C
 

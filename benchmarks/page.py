@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import plot
-from benchmarks.line import LEFT, Line, say
+from benchmarks.line import LEFT, PEAK, WHOLE, Line, say
 from dream_core.picture.write import write_bytes
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -22,6 +22,7 @@ PAGE, LINES, OTHERS, PLOT = (
     "performance-*.jsonl",
     "performance.svg",
 )
+ERRORS = {PEAK: "", WHOLE: "", LEFT: " of the whole"}  # what each is a part of, in the page's words
 PRECISIONS = ("exact", "balanced", "fast", "fast, no compiler")
 
 HEAD = """\
@@ -164,7 +165,7 @@ def contents(lines: Sequence[Line], files: Sequence[str] = (LINES,)) -> tuple[st
         files: where it can be read.
     """
     steps = [line for line in lines if line["name"].startswith("step ")]
-    rest = [line for line in lines if line not in steps and "value" in line]
+    rest = _of_today([line for line in lines if line not in steps and "value" in line])
     machines = _newest_first(steps)
     parts = [
         HEAD.format(files=",\n".join(f"[{file}]({file})" for file in files)),
@@ -184,6 +185,14 @@ def contents(lines: Sequence[Line], files: Sequence[str] = (LINES,)) -> tuple[st
     return "\n".join([*parts, NOT_MEASURED if on_gpu else NOT_ON_GPU]), _plot(
         [line for line in steps if Machine.of(line) == machines[0]]
     )
+
+
+def _of_today(lines: Sequence[Line]) -> list[Line]:
+    """Leave out what an older code told in another unit: its figure means something else."""
+    units = {
+        line["name"]: line.get("unit") for line in sorted(lines, key=lambda line: line["date"])
+    }
+    return [line for line in lines if line.get("unit") == units[line["name"]]]
 
 
 def _newest_first(lines: Iterable[Line]) -> list[Machine]:
@@ -300,9 +309,10 @@ def _with_unit(value: float | None, line: Line) -> str:
     if value is None:
         return "–"
     unit = line.get("unit", "")
-    if unit.startswith("median |"):  # of errors, which are fractions
-        of = " of the whole" if unit == LEFT else ""
-        return f"off by {value * 100:.1f} %{of}, at most {line['largest'] * 100:.0f} %"
+    if unit in ERRORS:  # fractions
+        return f"off by {value * 100:.1f} %{ERRORS[unit]}, at most {line['largest'] * 100:.0f} %"
+    if unit.startswith("median |"):
+        raise ValueError(f"the page has no words for the unit of {line['name']!r}, {unit!r}")
     return f"{_rounded(value)} {unit}".strip()
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks import page
 from benchmarks.estimate import Told, own_room
-from benchmarks.line import LEFT
+from benchmarks.line import LEFT, WHOLE
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(file.stem for file in (ROOT / "benchmarks").glob("[a-z]*.py"))
@@ -181,6 +181,27 @@ def test_what_time_left_is_off_by_is_told_of_the_whole_dream() -> None:
     off = {"name": "time left", "value": 0.02, "unit": LEFT, "largest": 0.05, **HERE}
     text, _ = page.contents([step("fast", 8.0), off])
     assert "| time left | off by 2.0 % of the whole, at most 5 % | – |" in text
+
+
+def test_what_older_code_told_in_another_unit_is_left_out() -> None:
+    """Of a time left that nears nothing, a tenth of a second is a thousand percent."""
+    told = {"name": "time left", "value": 0.02, "largest": 0.05, **HERE}
+    older = {**told, "cpu": "Older CPU", "date": "2026-10-31", "unit": WHOLE, "largest": 39.96}
+
+    text, _ = page.contents([step("fast", 8.0), {**told, "unit": LEFT}, older])
+
+    assert "at most 5 %" in text
+    assert "3996 %" not in text
+
+
+def test_an_error_that_the_page_cannot_word_is_refused() -> None:
+    """It is off by a part of something, and the page would not say of what."""
+    off = {"name": "tea", "value": 0.02, "largest": 0.05, "unit": "median |cups| / day", **HERE}
+
+    with pytest.raises(
+        ValueError, match=r"no words for the unit of 'tea', 'median \|cups\| / day'"
+    ):
+        page.contents([step("fast", 8.0), off])
 
 
 def test_what_nobody_has_measured_is_said_until_somebody_has() -> None:
