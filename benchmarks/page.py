@@ -41,8 +41,9 @@ writes this page anew, yours first, and all it was told into `performance.jsonl`
 The machine measured last stands first, and the plot is of it; the earlier the date, the older the
 code. The numbers after a CPU's name are its family, model and stepping.
 
-Every figure was taken turn about with its baseline in one run, and is the median over the turns.
-All that was told, with the commit, is in
+A time that has a baseline, plain PyTorch's or another, took turns with it in one run, and each is
+the median over the turns. A peak of memory is one process's. What has no baseline was measured
+alone. All that was told, with the commit, is in
 {files}.
 """
 
@@ -65,9 +66,12 @@ is free than here, a dream is seen in more and smaller parts and needs less.
 REST = """\
 ## Around the iteration
 
-For whoever hosts, and for whoever trusts an estimate. A ratio is that of a figure to its baseline.
-What is off is so by the median, at most in the worst case; of the whole: as a part of the dream's
-whole time, as shortly before its end nearly nothing is left to be off from.
+For whoever hosts, and for whoever trusts an estimate.
+
+- *Off by*: by the median, at most in the worst case; *of the whole*: as a part of the dream's whole
+  time, as shortly before its end nearly nothing is left to be off from.
+- *Ratio*: of a figure to its baseline in each turn: the median, in brackets the least and the most.
+  Turns differ, so the ratio of the two medians beside it is another.
 """
 
 NOT_ON_GPU = """\
@@ -277,7 +281,7 @@ def _figures(lines: Iterable[Line]) -> str:
             str(line["name"]),
             _with_unit(line["value"], line),
             _with_unit(line.get("baseline"), line),
-            _rounded(line["ratio"]) if line.get("ratio") is not None else "–",
+            _ratio(line),
         )
         for line in lines
     ]
@@ -314,6 +318,14 @@ def _with_unit(value: float | None, line: Line) -> str:
     if unit.startswith("median |"):
         raise ValueError(f"the page has no words for the unit of {line['name']!r}, {unit!r}")
     return f"{_rounded(value)} {unit}".strip()
+
+
+def _ratio(line: Line) -> str:
+    """Return the median of the turns' ratios and how far they lie apart."""
+    if line.get("ratio") is None:
+        return "–"
+    apart = " ({:.2f} to {:.2f})".format(*line["ratios"]) if "ratios" in line else ""
+    return f"{line['ratio']:.2f}{apart}"
 
 
 def _rounded(value: float) -> str:

@@ -153,6 +153,15 @@ def test_a_line_of_any_other_benchmark_comes_on_the_page_by_its_name() -> None:
     assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 |" in elsewhere
 
 
+def test_a_ratio_is_told_with_how_far_turns_lie_apart() -> None:
+    """The median of ratios isn't the ratio of the medians, and would contradict it alone."""
+    paced = {"name": "cups", "value": 0.133, "baseline": 0.12, "ratio": 1.03, "unit": "s"}
+
+    text, _ = page.contents([step("fast", 8.0), {**HERE, **paced, "ratios": [1.011, 1.239]}])
+
+    assert "| cups | 0.133 s | 0.12 s | 1.03 (1.01 to 1.24) |" in text
+
+
 def test_an_error_is_told_with_the_worst_case() -> None:
     """A median alone would hide it."""
     off = {
