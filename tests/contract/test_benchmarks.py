@@ -16,8 +16,10 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import page
+from benchmarks.__main__ import commands
 from benchmarks.estimate import Told, own_room
 from benchmarks.line import LEFT, WHOLE
+from benchmarks.service import MEASURES
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(file.stem for file in (ROOT / "benchmarks").glob("[a-z]*.py"))
@@ -239,6 +241,17 @@ def test_a_run_writes_lines_plot_and_page(tmp_path: Path) -> None:
     assert (line["device"], line["threads"] > 0, bool(line["commit"])) == ("cpu", True, True)
     assert abs(date.fromisoformat(line["date"]) - datetime.now(UTC).date()) <= timedelta(days=1)
     assert "[1 of 1, 0:00]" in said
+
+
+def test_make_bench_asks_for_every_measure_of_the_service_and_longest_for_polling() -> None:
+    """What clients cost an iteration lies near its limit, and turns differ by more than that."""
+    asked = [command for command in commands(quick=False) if command[0] == "benchmarks.service"]
+
+    (polling,) = [command for command in asked if "polling" in command]
+    assert int(polling[polling.index("--rounds") + 1]) >= 8
+    assert sorted(word for command in asked for word in command if word in MEASURES) == sorted(
+        MEASURES
+    )
 
 
 def test_precisions_that_run_in_one_way_are_measured_as_one() -> None:
