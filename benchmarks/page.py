@@ -63,6 +63,15 @@ torch and the network in it; in brackets the part of what the plain loop's proce
 is free than here, a dream is seen in more and smaller parts and needs less.
 """
 
+DREAMS = """\
+## A dream on a GPU
+
+For whoever waits and whoever hosts: seconds of all iterations with the picture after them, in
+brackets how many times as fast that is as the plain loop on the same GPU. Memory is what torch
+reserved of the GPU in a process that ran nothing else, in MB; in brackets the part of the plain
+loop's. VGG-19, Adam, no frame saved.
+"""
+
 REST = """\
 ## Around the iteration
 
@@ -169,26 +178,25 @@ def contents(lines: Sequence[Line], files: Sequence[str] = (LINES,)) -> tuple[st
         files: where it can be read.
     """
     steps = [line for line in lines if line["name"].startswith("step ")]
-    rest = _of_today([line for line in lines if line not in steps and "value" in line])
-    machines = _newest_first(steps)
+    others = _of_today([line for line in lines if line not in steps and "value" in line])
+    dreams = [line for line in others if "peak_memory_bytes" in line]
+    rest = [line for line in others if line not in dreams]
     parts = [
         HEAD.format(files=",\n".join(f"[{file}]({file})" for file in files)),
         f"![Speed against plain PyTorch, by picture, layers and precision]({PLOT})\n",
     ]
-    for heading, tell in ((SPEED, _speed), (MEMORY, _memory)):
-        parts.append(heading)
-        for machine in machines:
-            own = [line for line in steps if Machine.of(line) == machine]
+    for heading, told, tell in (
+        (SPEED, steps, _speed),
+        (MEMORY, steps, _memory),
+        (DREAMS, dreams, _dreams),
+        (REST, rest, _figures),
+    ):
+        parts += [heading] if told else []
+        for machine in _newest_first(told):
+            own = [line for line in told if Machine.of(line) == machine]
             parts += [_said_of(own), tell(own)]
-    if rest:
-        parts.append(REST)
-    for machine in _newest_first(rest):
-        own = [line for line in rest if Machine.of(line) == machine]
-        parts += [_said_of(own), _figures(own)]
     on_gpu = any(Machine.of(line).device.startswith("cuda") for line in lines)
-    return "\n".join([*parts, NOT_MEASURED if on_gpu else NOT_ON_GPU]), _plot(
-        [line for line in steps if Machine.of(line) == machines[0]]
-    )
+    return "\n".join([*parts, NOT_MEASURED if on_gpu else NOT_ON_GPU]), _plot(steps)
 
 
 def _of_today(lines: Sequence[Line]) -> list[Line]:
@@ -231,13 +239,17 @@ def _where(lines: Sequence[Line]) -> str:
 
 def _speed(lines: Sequence[Line]) -> str:
     """Return seconds of an iteration, and how they were had."""
-    table = _table(
-        lines,
-        lambda line: f"{_rounded(line['baseline'])} s",
-        lambda line: f"{_rounded(line['value'])} s ({line['ratio']:.1f} ×)",
-    )
+    table = _table(lines, _plain_seconds, _seconds)
     ways = [f"{name}: {_found(lines, name)}" for name in PRECISIONS if _found(lines, name)]
     return f"{table}\nRun as {'; '.join(ways)}; whole or in bands, as each line says.\n"
+
+
+def _plain_seconds(line: Line) -> str:
+    return f"{_rounded(line['baseline'])} s"
+
+
+def _seconds(line: Line) -> str:
+    return f"{_rounded(line['value'])} s ({line['ratio']:.1f} ×)"
 
 
 def _found(lines: Iterable[Line], precision: str) -> str:
@@ -248,12 +260,16 @@ def _found(lines: Iterable[Line], precision: str) -> str:
 
 def _memory(lines: Sequence[Line]) -> str:
     """Return peaks of processes."""
+    return _table(lines, _plain_peak, _peak)
 
-    def ours(line: Line) -> str:
-        peak, plain = line["peak_memory_bytes"], line["baseline_peak_memory_bytes"]
-        return f"{_megabytes(peak)} ({peak / plain:.2f})" if peak and plain else "–"
 
-    return _table(lines, lambda line: _megabytes(line["baseline_peak_memory_bytes"]), ours)
+def _plain_peak(line: Line) -> str:
+    return _megabytes(line["baseline_peak_memory_bytes"])
+
+
+def _peak(line: Line) -> str:
+    peak, plain = line["peak_memory_bytes"], line["baseline_peak_memory_bytes"]
+    return f"{_megabytes(peak)} ({peak / plain:.2f})" if peak and plain else "–"
 
 
 def _table(lines: Iterable[Line], plain: Callable[[Line], str], ours: Callable[[Line], str]) -> str:
@@ -274,6 +290,16 @@ def _table(lines: Iterable[Line], plain: Callable[[Line], str], ours: Callable[[
     return _markdown(("picture", "layers", "plain PyTorch", *PRECISIONS), rows)
 
 
+def _dreams(lines: Iterable[Line]) -> str:
+    """Return a row for each dream that was timed as a whole."""
+    rows = [
+        (str(line["name"]), _plain_seconds(line), _seconds(line), _plain_peak(line), _peak(line))
+        for line in lines
+    ]
+    titles = ("what", "plain PyTorch", "ours", "memory, plain PyTorch", "memory, ours")
+    return _markdown(titles, rows)
+
+
 def _figures(lines: Iterable[Line]) -> str:
     """Return a row for each line of any other benchmark."""
     rows = [
@@ -288,8 +314,10 @@ def _figures(lines: Iterable[Line]) -> str:
     return _markdown(("what", "figure", "baseline", "ratio"), rows)
 
 
-def _plot(lines: Sequence[Line]) -> str:
-    """Draw the ratios of one machine: a panel for each size, a group for its layers."""
+def _plot(steps: Sequence[Line]) -> str:
+    """Draw the ratios of the newest machine: a panel for each size, a group for its layers."""
+    newest = _newest_first(steps)[0]
+    lines = [line for line in steps if Machine.of(line) == newest]
     panels: dict[str, dict[str, dict[str, float]]] = {}
     for line in lines:
         shape = Shape(line["width"], line["height"], tuple(line["layers"]))

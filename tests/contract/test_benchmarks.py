@@ -113,10 +113,12 @@ def test_an_iteration_is_told_beside_plain_pytorch() -> None:
 
 def test_the_machine_measured_last_stands_first_and_in_the_plot() -> None:
     """An older one tells of older code."""
-    older = {**step("fast", 4.0), "cpu": "Older CPU", "date": "2026-10-31"}
+    older = {**HERE, "cpu": "Older CPU", "date": "2026-10-31"}
     cup = {"name": "a cup of tea", "value": 0.25, "unit": "s"}
 
-    text, picture = page.contents([older, {**older, **cup}, step("fast", 8.0), {**HERE, **cup}])
+    text, picture = page.contents(
+        [{**step("fast", 4.0), **older}, {**cup, **older}, step("fast", 8.0), {**cup, **HERE}]
+    )
 
     for section in ("One iteration", "Memory", "Around the iteration"):
         _, newer, older_table = re.split("Some CPU|Older CPU", part_of(text, section))
@@ -162,6 +164,20 @@ def test_a_ratio_is_told_with_how_far_turns_lie_apart() -> None:
     text, _ = page.contents([step("fast", 8.0), {**HERE, **paced, "ratios": [1.011, 1.239]}])
 
     assert "| cups | 0.133 s | 0.12 s | 1.03 (1.01 to 1.24) |" in text
+
+
+def test_a_dream_on_a_gpu_is_told_with_its_memory() -> None:
+    """Here a ratio is how many times as fast, which is no ratio of a figure to its baseline."""
+    gpu = {**HERE, "device": "cuda:0", "gpu": "Some GPU", "name": "1000 iterations relu5_1 fast"}
+    times = {"value": 2.5, "baseline": 50.0, "ratio": 20.1, "ratios": [19.8, 20.2], "unit": "s"}
+    peaks = {"peak_memory_bytes": 900_000_000, "baseline_peak_memory_bytes": 3_000_000_000}
+
+    text, _ = page.contents([step("fast", 8.0), {**gpu, **times, **peaks}])
+
+    told = part_of(text, "A dream on a GPU")
+    assert "Some GPU beside Some CPU" in told
+    assert "| 1000 iterations relu5_1 fast | 50 s | 2.5 s (20.1 ×) | 3000 | 900 (0.30) |" in told
+    assert "Around the iteration" not in text
 
 
 def test_an_error_is_told_with_the_worst_case() -> None:
