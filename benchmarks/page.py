@@ -35,8 +35,9 @@ it and writes this page; nobody types a figure.
 CPU has other vectors and another memory; which way of computing pays there is
 [measured by the probe](engine.md) when a worker first starts. For your own figures run `make bench`
 in your clone: on two cores it takes 25 minutes where 16 bit pay and an hour where they don't. It
-writes this page anew, yours first, and all it was told into `performance.jsonl`. Without that file
-`git checkout docs/reference` brings ours back. `make bench ARGS=--quick` tries it in seconds.
+writes this page anew, yours first, and keeps all that was told in `performance.jsonl`; delete that
+file, and `git checkout docs/reference` brings ours back. `make bench ARGS=--quick` tries it in
+seconds.
 
 The machine measured last stands first, and the plot is of it; the earlier the date, the older the
 code. The numbers after a CPU's name are its family, model and stepping.
@@ -81,6 +82,9 @@ For whoever hosts, and for whoever trusts an estimate.
   time, as shortly before its end nearly nothing is left to be off from.
 - *Ratio*: of a figure to its baseline in each turn: the median, in brackets the least and the most.
   Turns differ, so the ratio of the two medians beside it is another.
+- *Start*: from `dream up` to the first yes of `/readyz`.
+- *From POST to the end of the first iteration*: that iteration is in it. Where one alone takes more
+  than half a second, as it does with AVX2 only, this does too.
 """
 
 NOT_ON_GPU = """\

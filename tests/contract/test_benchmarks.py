@@ -100,6 +100,21 @@ def test_the_page_is_what_its_lines_say() -> None:
     assert (page.FOLDER / page.PLOT).read_text("utf-8") == picture
 
 
+def test_the_readme_says_what_the_tables_show() -> None:
+    """It names the range of a precision over all pictures and layers, on the newest of our CPUs."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+
+    for kind, precision, said in (
+        ("epyc-avx512", "exact", "with 16-bit instructions it dreams {} times as fast"),
+        ("epyc-avx512", "balanced", "{} times in `balanced`"),
+        ("epyc-avx512", "fast", "{} times in `fast`"),
+        ("epyc-avx2", "exact", "AVX2 alone {} times"),
+    ):
+        lines = page.read(page.FOLDER / f"performance-{kind}.jsonl")
+        ratios = [line["ratio"] for line in lines if line.get("precision") == precision]
+        assert said.format(f"{min(ratios):.0f} to {max(ratios):.0f}") in readme
+
+
 def test_an_iteration_is_told_beside_plain_pytorch() -> None:
     """Seconds and memory, by picture, layers and precision, and the machine that they are of."""
     text, picture = page.contents([step("exact", 4.0), step("fast", 10.0)])
