@@ -33,17 +33,17 @@ def main() -> None:
     parser.add_argument("--to", type=Path, help="folder of page, plot and lines")
     asked = parser.parse_args()
     folder = asked.to or (ROOT / "out/performance" if asked.quick else page.FOLDER)
-    commands, began = list(_commands(asked.quick)), time.monotonic()
+    all_, began = list(commands(asked.quick)), time.monotonic()
     lines: list[Line] = []
-    for number, command in enumerate(commands, 1):
+    for number, command in enumerate(all_, 1):
         minutes, seconds = divmod(int(time.monotonic() - began), 60)
-        say(f"[{number} of {len(commands)}, {minutes}:{seconds:02}] {' '.join(command)}")
+        say(f"[{number} of {len(all_)}, {minutes}:{seconds:02}] {' '.join(command)}")
         lines += [told for told in _lines_of(command) if "name" in told]
     page.write(lines, folder)
     say(f"{folder / page.PAGE} is written")
 
 
-def _commands(quick: bool) -> Iterator[list[str]]:
+def commands(quick: bool) -> Iterator[list[str]]:
     """Give what is run: a module and what it is asked."""
     if quick:
         reference = ["--executor", "autograd"]  # which needs no probe
@@ -54,7 +54,9 @@ def _commands(quick: bool) -> Iterator[list[str]]:
             yield _step(size, layers, rounds)
     yield ["benchmarks.memory"]
     yield ["benchmarks.estimate"]
-    yield ["benchmarks.service"]
+    yield ["benchmarks.service", "--measures", "start", "first", "frames", "next"]
+    # Near its limit, and its turns differ most.
+    yield ["benchmarks.service", "--measures", "polling", "--rounds", "8"]
 
 
 def _step(size: tuple[int, int], layers: Sequence[str], rounds: int, *more: str) -> list[str]:

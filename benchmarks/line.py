@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,13 +15,14 @@ from dream_core.version import version
 
 Line = dict[str, Any]
 
-# Units of what was foretold: of a dream's whole time, and of what was left of it at some iteration.
+# Units of what was foretold: a peak of memory, a dream's whole time, and what was left of it.
+PEAK = "median |predicted / measured - 1|"
 WHOLE, LEFT = "median |told / taken - 1|", "median |told - left| / taken"
 INTERRUPTED = 130  # what shells call the exit by Ctrl-C
 
 
 def line(name: str, **figures: Any) -> Line:
-    """Return a figure's line: its name, what was measured, and where.
+    """Return a figure's line: its name, what was measured, where and when.
 
     Args:
         name: of what was measured, the same in every run.
@@ -42,6 +44,7 @@ def line(name: str, **figures: Any) -> Line:
             "torch_inception": version(),
         },
         "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
     }
     return {"name": name, **where, **figures}
 

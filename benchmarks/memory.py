@@ -16,7 +16,7 @@ from typing import Literal
 
 import torch
 
-from benchmarks.line import line, run, tell
+from benchmarks.line import PEAK, line, run, tell
 from benchmarks.peak import memory_now, memory_peak
 from benchmarks.plain import random_source, random_weights
 from dream_core.architectures import BUILT_IN
@@ -76,7 +76,7 @@ def main() -> None:
         line(
             "predicted peak of memory",
             value=round(median(errors), 4),
-            unit="median |predicted / measured - 1|",
+            unit=PEAK,
             largest=max(errors),
             shapes=len(errors),
         )

@@ -1,8 +1,9 @@
 """The page of figures: written from the lines that benchmarks told, with its plot.
 
-    python -m benchmarks.page    # writes it anew from performance.jsonl, measuring nothing
+    python -m benchmarks.page    # writes it anew from performance*.jsonl, measuring nothing
 
-Lines of another machine can stand beside it as performance-NAME.jsonl; they come on the page too.
+performance.jsonl is of whoever ran `make bench` in this clone; as performance-NAME.jsonl lines are
+kept for others. A machine that is in both is shown as it was measured here.
 """
 
 import json
@@ -10,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import plot
-from benchmarks.line import LEFT, Line, say
+from benchmarks import plot, words
+from benchmarks.line import LEFT, PEAK, WHOLE, Line, say
 from dream_core.picture.write import write_bytes
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -21,64 +22,8 @@ PAGE, LINES, OTHERS, PLOT = (
     "performance-*.jsonl",
     "performance.svg",
 )
+ERRORS = {PEAK: "", WHOLE: "", LEFT: " of the whole"}  # what each is a part of, in the page's words
 PRECISIONS = ("exact", "balanced", "fast", "fast, no compiler")
-
-HEAD = """\
-# Performance
-
-How fast a dream is, what memory it takes, and how well both are told before. `make bench` measures
-it and writes this page; nobody types a figure.
-
-**Yours differ.** These are of the machines named below, with nothing else running on them. Another
-CPU has other vectors and another memory; which way of computing pays there is
-[measured by the probe](engine.md) when a worker first starts. For your own figures run `make bench`
-in your clone: on two cores it takes 25 minutes where 16 bit pay and an hour where they don't. It
-writes this page anew, and `git checkout docs/reference` brings ours back. `make bench ARGS=--quick`
-tries it in seconds.
-
-Every figure was taken turn about with its baseline in one run, and is the median over the turns.
-All that was told, with the commit, is in [performance.jsonl](performance.jsonl).
-"""
-
-SPEED = """\
-## One iteration
-
-For whoever waits for a dream: seconds of an iteration, in brackets how many times as fast that is
-as the same dream in a plain PyTorch loop (modules, autograd, Adam, float32) with as many threads.
-VGG-19, Adam, no frame saved. *No compiler* is `fast` where the native kernel could not be built.
-"""
-
-MEMORY = """\
-## Memory
-
-For whoever hosts: the most memory that a process held which ran nothing else, in MB, with Python,
-torch and the network in it; in brackets the part of what the plain loop's process held. Where less
-is free than here, a dream is seen in more and smaller parts and needs less.
-"""
-
-REST = """\
-## Around the iteration
-
-For whoever hosts, and for whoever trusts an estimate. A ratio is that of a figure to its baseline.
-What is off is so by the median, at most in the worst case; of the whole: as a part of the dream's
-whole time, as shortly before its end nearly nothing is left to be off from.
-"""
-
-NOT_ON_GPU = """\
-## What nobody has measured
-
-- GPUs: [what is done on them](gpu.md), CUDA and MPS. No figure above is of one, and no run has told
-  yet how fast they are; `python -m benchmarks.gpu` does.
-- More threads than the machines above have, and CPUs of other kinds.
-- Other models: every figure here is VGG-19's.
-"""
-
-NOT_MEASURED = """\
-## What nobody has measured
-
-- MPS, and GPUs and CPUs of other kinds than those above.
-- Other models: every figure here is VGG-19's.
-"""
 
 
 class Shape(NamedTuple):
@@ -116,7 +61,7 @@ class Machine(NamedTuple):
 
 def main() -> None:
     """Write the page anew."""
-    write(read(FOLDER / LINES), FOLDER)
+    write(own(FOLDER), FOLDER)
     say(f"{FOLDER / PAGE} is written")
 
 
@@ -124,15 +69,26 @@ def write(lines: Sequence[Line], folder: Path) -> None:
     """Write lines, plot and page into a folder; the page last, as it speaks of the others."""
     folder.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    page, picture = contents([*lines, *others(folder)])
-    write_bytes(folder / LINES, text.encode())
+    page, picture = beside_others(lines, folder)
+    if lines:
+        write_bytes(folder / LINES, text.encode())
     write_bytes(folder / PLOT, picture.encode())
     write_bytes(folder / PAGE, page.encode())
 
 
-def others(folder: Path) -> list[Line]:
-    """Return the lines of other machines."""
-    return [line for file in sorted(folder.glob(OTHERS)) for line in read(file)]
+def own(folder: Path) -> list[Line]:
+    """Return the lines that were measured in this clone, if any."""
+    return read(folder / LINES) if (folder / LINES).exists() else []
+
+
+def beside_others(lines: Sequence[Line], folder: Path) -> tuple[str, str]:
+    """Return the page and its plot, with the lines that a folder has of other machines."""
+    measured = set(map(Machine.of, lines))
+    files = {LINES: list(lines)}
+    for file in sorted(folder.glob(OTHERS)):
+        files[file.name] = [line for line in read(file) if Machine.of(line) not in measured]
+    together = [line for each in files.values() for line in each]
+    return contents(together, [name for name, each in files.items() if each])
 
 
 def read(file: Path) -> list[Line]:
@@ -140,49 +96,86 @@ def read(file: Path) -> list[Line]:
     return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
 
-def contents(lines: Sequence[Line]) -> tuple[str, str]:
-    """Return the page and its plot."""
+def contents(lines: Sequence[Line], files: Sequence[str] = (LINES,)) -> tuple[str, str]:
+    """Return the page and its plot.
+
+    Args:
+        lines: what was told.
+        files: where it can be read.
+    """
     steps = [line for line in lines if line["name"].startswith("step ")]
-    rest = [line for line in lines if line not in steps and "value" in line]
-    machines = list(dict.fromkeys(map(Machine.of, steps)))
-    parts = [HEAD, f"![Speed against plain PyTorch, by picture, layers and precision]({PLOT})\n"]
-    for heading, tell in ((SPEED, _speed), (MEMORY, _memory)):
-        parts.append(heading)
-        for machine in machines:
-            own = [line for line in steps if Machine.of(line) == machine]
-            parts += [_said_of(machine, own), tell(own)]
-    if rest:
-        parts.append(REST)
-    for machine in dict.fromkeys(map(Machine.of, rest)):
-        own = [line for line in rest if Machine.of(line) == machine]
-        parts += [_said_of(machine, own), _figures(own)]
+    others = _of_today([line for line in lines if line not in steps and "value" in line])
+    dreams = [line for line in others if "peak_memory_bytes" in line]
+    rest = [line for line in others if line not in dreams]
+    parts = [
+        words.HEAD.format(files=",\n".join(f"[{file}]({file})" for file in files)),
+        f"![Speed against plain PyTorch, by picture, layers and precision]({PLOT})\n",
+    ]
+    for heading, told, tell in (
+        (words.SPEED, steps, _speed),
+        (words.MEMORY, steps, _memory),
+        (words.DREAMS, dreams, _dreams),
+        (words.REST, rest, _figures),
+    ):
+        parts += [heading] if told else []
+        for machine in _newest_first(told):
+            own = [line for line in told if Machine.of(line) == machine]
+            parts += [_said_of(own), tell(own)]
     on_gpu = any(Machine.of(line).device.startswith("cuda") for line in lines)
-    return "\n".join([*parts, NOT_MEASURED if on_gpu else NOT_ON_GPU]), _plot(steps, machines)
+    return "\n".join([*parts, words.NOT_MEASURED if on_gpu else words.NOT_ON_GPU]), _plot(steps)
 
 
-def _said_of(machine: Machine, lines: Sequence[Line]) -> str:
-    """Say of which machine a table is."""
+def _of_today(lines: Sequence[Line]) -> list[Line]:
+    """Leave out what an older code told in another unit: its figure means something else."""
+    units = {
+        line["name"]: line.get("unit") for line in sorted(lines, key=lambda line: line["date"])
+    }
+    return [line for line in lines if line.get("unit") == units[line["name"]]]
+
+
+def _newest_first(lines: Iterable[Line]) -> list[Machine]:
+    """Return where lines come from, the machine measured last first."""
+    last: dict[Machine, str] = {}
+    for line in lines:
+        machine = Machine.of(line)
+        last[machine] = max(last.get(machine, ""), line["date"])
+    return sorted(last, key=last.__getitem__, reverse=True)
+
+
+def _said_of(lines: Sequence[Line]) -> str:
+    """Say of which machine a table is, and of which code."""
     versions = lines[0]["versions"]
+    commits = ", ".join(dict.fromkeys(f"`{line['commit']}`" for line in lines))
+    return (
+        f"{_where(lines)} at commit {commits} with torch {versions['torch']} and "
+        f"Python {versions['python']}:\n"
+    )
+
+
+def _where(lines: Sequence[Line]) -> str:
+    """Return the machine that lines are of, and when they were measured."""
+    machine = Machine.of(lines[0])
     where = f"{machine.cpu} ({machine.instructions})"
     if machine.device != "cpu":
         where = f"{lines[0].get('gpu') or machine.device} beside {where}"
     threads = f"{machine.threads} threads" if machine.threads != 1 else "1 thread"
-    commits = ", ".join(dict.fromkeys(f"`{line['commit']}`" for line in lines))
-    return (
-        f"{where}, {threads}, torch {versions['torch']}, Python {versions['python']}, "
-        f"commit {commits}:\n"
-    )
+    dates = " and ".join(sorted({line["date"] for line in lines}))
+    return f"{where}, {threads}, measured on {dates}"
 
 
 def _speed(lines: Sequence[Line]) -> str:
     """Return seconds of an iteration, and how they were had."""
-    table = _table(
-        lines,
-        lambda line: f"{_rounded(line['baseline'])} s",
-        lambda line: f"{_rounded(line['value'])} s ({line['ratio']:.1f} ×)",
-    )
+    table = _table(lines, _plain_seconds, _seconds)
     ways = [f"{name}: {_found(lines, name)}" for name in PRECISIONS if _found(lines, name)]
     return f"{table}\nRun as {'; '.join(ways)}; whole or in bands, as each line says.\n"
+
+
+def _plain_seconds(line: Line) -> str:
+    return f"{_rounded(line['baseline'])} s"
+
+
+def _seconds(line: Line) -> str:
+    return f"{_rounded(line['value'])} s ({line['ratio']:.1f} ×)"
 
 
 def _found(lines: Iterable[Line], precision: str) -> str:
@@ -193,12 +186,16 @@ def _found(lines: Iterable[Line], precision: str) -> str:
 
 def _memory(lines: Sequence[Line]) -> str:
     """Return peaks of processes."""
+    return _table(lines, _plain_peak, _peak)
 
-    def ours(line: Line) -> str:
-        peak, plain = line["peak_memory_bytes"], line["baseline_peak_memory_bytes"]
-        return f"{_megabytes(peak)} ({peak / plain:.2f})" if peak and plain else "–"
 
-    return _table(lines, lambda line: _megabytes(line["baseline_peak_memory_bytes"]), ours)
+def _plain_peak(line: Line) -> str:
+    return _megabytes(line["baseline_peak_memory_bytes"])
+
+
+def _peak(line: Line) -> str:
+    peak, plain = line["peak_memory_bytes"], line["baseline_peak_memory_bytes"]
+    return f"{_megabytes(peak)} ({peak / plain:.2f})" if peak and plain else "–"
 
 
 def _table(lines: Iterable[Line], plain: Callable[[Line], str], ours: Callable[[Line], str]) -> str:
@@ -219,6 +216,16 @@ def _table(lines: Iterable[Line], plain: Callable[[Line], str], ours: Callable[[
     return _markdown(("picture", "layers", "plain PyTorch", *PRECISIONS), rows)
 
 
+def _dreams(lines: Iterable[Line]) -> str:
+    """Return a row for each dream that was timed as a whole."""
+    rows = [
+        (str(line["name"]), _plain_seconds(line), _seconds(line), _plain_peak(line), _peak(line))
+        for line in lines
+    ]
+    titles = ("what", "plain PyTorch", "ours", "memory, plain PyTorch", "memory, ours")
+    return _markdown(titles, rows)
+
+
 def _figures(lines: Iterable[Line]) -> str:
     """Return a row for each line of any other benchmark."""
     rows = [
@@ -226,21 +233,22 @@ def _figures(lines: Iterable[Line]) -> str:
             str(line["name"]),
             _with_unit(line["value"], line),
             _with_unit(line.get("baseline"), line),
-            _rounded(line["ratio"]) if line.get("ratio") is not None else "–",
+            _ratio(line),
         )
         for line in lines
     ]
     return _markdown(("what", "figure", "baseline", "ratio"), rows)
 
 
-def _plot(lines: Sequence[Line], machines: Sequence[Machine]) -> str:
-    """Draw the ratios of the first machine: a panel for each size, a group for its layers."""
+def _plot(steps: Sequence[Line]) -> str:
+    """Draw the ratios of the newest machine: a panel for each size, a group for its layers."""
+    newest = _newest_first(steps)[0]
+    lines = [line for line in steps if Machine.of(line) == newest]
     panels: dict[str, dict[str, dict[str, float]]] = {}
     for line in lines:
-        if Machine.of(line) == machines[0]:
-            shape = Shape(line["width"], line["height"], tuple(line["layers"]))
-            groups = panels.setdefault(shape.size, {})
-            groups.setdefault(shape.asked, {})[line["precision"]] = line["ratio"]
+        shape = Shape(line["width"], line["height"], tuple(line["layers"]))
+        groups = panels.setdefault(shape.size, {})
+        groups.setdefault(shape.asked, {})[line["precision"]] = line["ratio"]
     drawn = [
         plot.Panel(
             size,
@@ -252,17 +260,26 @@ def _plot(lines: Sequence[Line], machines: Sequence[Machine]) -> str:
         for size, all_ in panels.items()
     ]
     title = "An iteration, times as fast as plain PyTorch (the dashed line)"
-    return plot.draw(title, PRECISIONS, drawn)
+    return plot.draw(title, _where(lines), PRECISIONS, drawn)
 
 
 def _with_unit(value: float | None, line: Line) -> str:
     if value is None:
         return "–"
     unit = line.get("unit", "")
-    if unit.startswith("median |"):  # of errors, which are fractions
-        of = " of the whole" if unit == LEFT else ""
-        return f"off by {value * 100:.1f} %{of}, at most {line['largest'] * 100:.0f} %"
+    if unit in ERRORS:  # fractions
+        return f"off by {value * 100:.1f} %{ERRORS[unit]}, at most {line['largest'] * 100:.0f} %"
+    if unit.startswith("median |"):
+        raise ValueError(f"the page has no words for the unit of {line['name']!r}, {unit!r}")
     return f"{_rounded(value)} {unit}".strip()
+
+
+def _ratio(line: Line) -> str:
+    """Return the median of the turns' ratios and how far they lie apart."""
+    if line.get("ratio") is None:
+        return "–"
+    apart = " ({:.2f} to {:.2f})".format(*line["ratios"]) if "ratios" in line else ""
+    return f"{line['ratio']:.2f}{apart}"
 
 
 def _rounded(value: float) -> str:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 BAR, GAP, BETWEEN = 20, 2, 26  # of bars, between bars of a group, between groups
-LEFT, TOP, FLOOR, HEIGHT = 46, 84, 46, 240  # the axis' numbers, the title, the names, the bars
+LEFT, TOP, FLOOR, HEIGHT = 46, 104, 46, 240  # the axis' numbers, the titles, the names, the bars
 PANEL_GAP = 24
-NARROWEST = 480  # the title's line
+CHARACTER = 7  # of text
 MOST_STEPS = 10  # lines across at most
 # Of one hue, deeper where fewer bits are kept; what needs no compiler stands apart.
 SHADES = {
@@ -36,11 +36,12 @@ class Panel(NamedTuple):
     groups: Sequence[Group]
 
 
-def draw(title: str, names: Sequence[str], panels: Sequence[Panel]) -> str:
+def draw(title: str, where: str, names: Sequence[str], panels: Sequence[Panel]) -> str:
     """Return the picture.
 
     Args:
         title: what it shows.
+        where: on which machine.
         names: of the bars of each group, four at most.
         panels: from left to right.
     """
@@ -49,8 +50,9 @@ def draw(title: str, names: Sequence[str], panels: Sequence[Panel]) -> str:
     top = step * ceil(max(most, 1) / step)
     group_width = len(names) * (BAR + GAP) - GAP
     widths = [len(panel.groups) * (group_width + BETWEEN) for panel in panels]
-    width = max(LEFT + sum(widths) + PANEL_GAP * len(panels), NARROWEST)
-    parts, x = [_head(width, title, names)], LEFT
+    written = CHARACTER * max(len(title), len(where))
+    width = LEFT + max(sum(widths) + PANEL_GAP * len(panels), written)
+    parts, x = [_head(width, title, where, names)], LEFT
     for panel, panel_width in zip(panels, widths, strict=True):
         parts.append(_grid(x, panel_width, top, step, numbered=x == LEFT))
         parts.append(_text(x + panel_width / 2, TOP - 14, panel.title, "middle ink bold"))
@@ -63,24 +65,25 @@ def draw(title: str, names: Sequence[str], panels: Sequence[Panel]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _head(width: float, title: str, names: Sequence[str]) -> str:
-    """Return the opening: colours for light and dark, the ground, the title and the legend."""
+def _head(width: float, title: str, where: str, names: Sequence[str]) -> str:
+    """Return the opening: colours for light and dark, the ground, the titles and the legend."""
     height = TOP + HEIGHT + FLOOR
     legend, x = [], LEFT
     for at, name in enumerate(names):
-        legend.append(f'<rect class="b{at}" x="{x}" y="36" width="12" height="12" rx="2"/>')
-        legend.append(_text(x + 18, 46, name, "soft"))
-        x += 38 + 7 * len(name)
+        legend.append(f'<rect class="b{at}" x="{x}" y="56" width="12" height="12" rx="2"/>')
+        legend.append(_text(x + 18, 66, name, "soft"))
+        x += 38 + CHARACTER * len(name)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height}" '
             f'width="{width:g}" height="{height}" role="img" '
             f'font-family="system-ui, sans-serif" font-size="12.5">',
-            f"<title>{escape(title)}</title>",
+            f"<title>{escape(title)}; {escape(where)}</title>",
             f"<style>{_style('light')}",
             f"@media (prefers-color-scheme: dark) {{{_style('dark')}}}</style>",
             f'<rect class="ground" width="{width:g}" height="{height}" rx="8"/>',
             _text(LEFT, 24, title, "ink bold"),
+            _text(LEFT, 43, where, "soft"),
             *legend,
         ]
     )

@@ -23,7 +23,8 @@ def estimate(service: Service, *, picture: Path, as_json: bool, **options: Any) 
     """Tell what a dream on the picture IN would cost: time, memory, disk.
 
     Nothing is posted, and the picture stays here: the service is told how large it is. The time
-    rests on earlier dreams there, and says how far such estimates were off.
+    rests on what its workers measured of their machine, corrected by earlier dreams there; where
+    these are enough, it says how far such estimates were off.
     """
     height, width = measure(picture)
     size = {"width": [str(width)], "height": [str(height)]}

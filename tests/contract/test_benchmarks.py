@@ -3,10 +3,12 @@
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,8 +16,10 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import page
+from benchmarks.__main__ import commands
 from benchmarks.estimate import Told, own_room
-from benchmarks.line import LEFT
+from benchmarks.line import LEFT, WHOLE
+from benchmarks.service import MEASURES
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(file.stem for file in (ROOT / "benchmarks").glob("[a-z]*.py"))
@@ -37,6 +41,7 @@ HERE = {
     "threads": 8,
     "versions": {"torch": "2.99", "python": "3.12"},
     "commit": "abc1234",
+    "date": "2026-11-02",
 }
 
 
@@ -59,6 +64,16 @@ def step(precision: str, ratio: float, layers: Sequence[str] = ("relu3_1",)) -> 
     }
 
 
+def part_of(text: str, section: str) -> str:
+    """Return a section of the page."""
+    return text.split(f"## {section}\n")[1].split("\n## ", maxsplit=1)[0]
+
+
+def labels(picture: str) -> set[str | None]:
+    """Return the texts in a plot."""
+    return {each.text for each in ElementTree.fromstring(picture).iter()}  # noqa: S314
+
+
 def test_what_valkey_says_is_no_line_of_figures(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,12 +94,25 @@ def test_every_benchmark_finds_what_it_needs(name: str) -> None:
 
 def test_the_page_is_what_its_lines_say() -> None:
     """`python -m benchmarks.page` writes it anew."""
-    lines = page.read(page.FOLDER / page.LINES)
-
-    text, picture = page.contents([*lines, *page.others(page.FOLDER)])
+    text, picture = page.beside_others(page.own(page.FOLDER), page.FOLDER)
 
     assert (page.FOLDER / page.PAGE).read_text("utf-8") == text
     assert (page.FOLDER / page.PLOT).read_text("utf-8") == picture
+
+
+def test_the_readme_says_what_the_tables_show() -> None:
+    """It names the range of a precision over all pictures and layers, on the newest of our CPUs."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+
+    for kind, precision, said in (
+        ("epyc-avx512", "exact", "with 16-bit instructions it dreams {} times as fast"),
+        ("epyc-avx512", "balanced", "{} times in `balanced`"),
+        ("epyc-avx512", "fast", "{} times in `fast`"),
+        ("epyc-avx2", "exact", "AVX2 alone {} times"),
+    ):
+        lines = page.read(page.FOLDER / f"performance-{kind}.jsonl")
+        ratios = [line["ratio"] for line in lines if line.get("precision") == precision]
+        assert said.format(f"{min(ratios):.0f} to {max(ratios):.0f}") in readme
 
 
 def test_an_iteration_is_told_beside_plain_pytorch() -> None:
@@ -93,9 +121,42 @@ def test_an_iteration_is_told_beside_plain_pytorch() -> None:
 
     assert "| 640 × 480 | relu3_1 | 2 s | 0.5 s (4.0 ×) | – | 0.2 s (10.0 ×) | – |" in text
     assert "| 640 × 480 | relu3_1 | 1000 | 400 (0.40) | – | 400 (0.40) | – |" in text
-    assert "Some CPU (AVX2), 8 threads, torch 2.99, Python 3.12, commit `abc1234`" in text
-    labels = [each.text for each in ElementTree.fromstring(picture).iter()]  # noqa: S314
-    assert {"640 × 480", "relu3_1", "4.0", "10.0"} <= set(labels)
+    where = "Some CPU (AVX2), 8 threads, measured on 2026-11-02"
+    assert f"{where} at commit `abc1234` with torch 2.99 and Python 3.12:" in text
+    assert {"640 × 480", "relu3_1", "4.0", "10.0", where} <= labels(picture)
+
+
+def test_the_machine_measured_last_stands_first_and_in_the_plot() -> None:
+    """An older one tells of older code."""
+    older = {**HERE, "cpu": "Older CPU", "date": "2026-10-31"}
+    cup = {"name": "a cup of tea", "value": 0.25, "unit": "s"}
+
+    text, picture = page.contents(
+        [{**step("fast", 4.0), **older}, {**cup, **older}, step("fast", 8.0), {**cup, **HERE}]
+    )
+
+    for section in ("One iteration", "Memory", "Around the iteration"):
+        _, newer, older_table = re.split("Some CPU|Older CPU", part_of(text, section))
+        assert "measured on 2026-11-02" in newer
+        assert "measured on 2026-10-31" in older_table
+    assert "8.0" in labels(picture)
+    assert "4.0" not in labels(picture)
+
+
+def test_what_is_measured_in_a_clone_takes_the_place_of_that_machine_alone(tmp_path: Path) -> None:
+    """Ours stay as they are; every file that the page is of can be opened from it."""
+    ours = {**step("fast", 4.0), "date": "2026-10-31"}
+    kept = {"performance-old.jsonl": ours, "performance-other.jsonl": {**ours, "threads": 2}}
+    for name, line in kept.items():
+        (tmp_path / name).write_text(json.dumps(line))
+
+    page.write([step("fast", 8.0)], tmp_path)
+
+    text = (tmp_path / page.PAGE).read_text("utf-8")
+    speeds = re.split("measured on", part_of(text, "One iteration"))[1:]
+    assert [re.findall(r"[\d.]+ ×\)", one) for one in speeds] == [["8.0 ×)"], ["4.0 ×)"]]
+    assert re.findall(r"\]\((.*jsonl)\)", text) == [page.LINES, "performance-other.jsonl"]
+    assert all(page.read(tmp_path / name) == [line] for name, line in kept.items())
 
 
 def test_a_line_of_any_other_benchmark_comes_on_the_page_by_its_name() -> None:
@@ -105,10 +166,33 @@ def test_a_line_of_any_other_benchmark_comes_on_the_page_by_its_name() -> None:
 
     text, _ = page.contents([step("fast", 8.0), {**other, **HERE}, {**other, **there}])
 
-    here, elsewhere = text.split("## Around the iteration")[1].split("Some GPU beside Some CPU")
-    assert "Some CPU (AVX2), 8 threads, torch 2.99" in here
+    here, elsewhere = part_of(text, "Around the iteration").split("Some GPU beside Some CPU")
+    assert "Some CPU (AVX2), 8 threads, measured" in here
     assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 |" in here
     assert "| a cup of tea | 0.25 s | 0.2 s | 1.25 |" in elsewhere
+
+
+def test_a_ratio_is_told_with_how_far_turns_lie_apart() -> None:
+    """The median of ratios isn't the ratio of the medians, and would contradict it alone."""
+    paced = {"name": "cups", "value": 0.133, "baseline": 0.12, "ratio": 1.03, "unit": "s"}
+
+    text, _ = page.contents([step("fast", 8.0), {**HERE, **paced, "ratios": [1.011, 1.239]}])
+
+    assert "| cups | 0.133 s | 0.12 s | 1.03 (1.01 to 1.24) |" in text
+
+
+def test_a_dream_on_a_gpu_is_told_with_its_memory() -> None:
+    """Here a ratio is how many times as fast, which is no ratio of a figure to its baseline."""
+    gpu = {**HERE, "device": "cuda:0", "gpu": "Some GPU", "name": "1000 iterations relu5_1 fast"}
+    times = {"value": 2.5, "baseline": 50.0, "ratio": 20.1, "ratios": [19.8, 20.2], "unit": "s"}
+    peaks = {"peak_memory_bytes": 900_000_000, "baseline_peak_memory_bytes": 3_000_000_000}
+
+    text, _ = page.contents([step("fast", 8.0), {**gpu, **times, **peaks}])
+
+    told = part_of(text, "A dream on a GPU")
+    assert "Some GPU beside Some CPU" in told
+    assert "| 1000 iterations relu5_1 fast | 50 s | 2.5 s (20.1 ×) | 3000 | 900 (0.30) |" in told
+    assert "Around the iteration" not in text
 
 
 def test_an_error_is_told_with_the_worst_case() -> None:
@@ -141,6 +225,27 @@ def test_what_time_left_is_off_by_is_told_of_the_whole_dream() -> None:
     assert "| time left | off by 2.0 % of the whole, at most 5 % | – |" in text
 
 
+def test_what_older_code_told_in_another_unit_is_left_out() -> None:
+    """Of a time left that nears nothing, a tenth of a second is a thousand percent."""
+    told = {"name": "time left", "value": 0.02, "largest": 0.05, **HERE}
+    older = {**told, "cpu": "Older CPU", "date": "2026-10-31", "unit": WHOLE, "largest": 39.96}
+
+    text, _ = page.contents([step("fast", 8.0), {**told, "unit": LEFT}, older])
+
+    assert "at most 5 %" in text
+    assert "3996 %" not in text
+
+
+def test_an_error_that_the_page_cannot_word_is_refused() -> None:
+    """It is off by a part of something, and the page would not say of what."""
+    off = {"name": "tea", "value": 0.02, "largest": 0.05, "unit": "median |cups| / day", **HERE}
+
+    with pytest.raises(
+        ValueError, match=r"no words for the unit of 'tea', 'median \|cups\| / day'"
+    ):
+        page.contents([step("fast", 8.0), off])
+
+
 def test_what_nobody_has_measured_is_said_until_somebody_has() -> None:
     """No figure of a GPU is on the page before there is one."""
     gpu = {**step("fast", 90.0), "device": "cuda:0"}
@@ -165,7 +270,19 @@ def test_a_run_writes_lines_plot_and_page(tmp_path: Path) -> None:
     assert line["peak_memory_bytes"] > 50e6
     assert set(line["versions"]) == {"torch", "python", "torch_inception"}
     assert (line["device"], line["threads"] > 0, bool(line["commit"])) == ("cpu", True, True)
+    assert abs(date.fromisoformat(line["date"]) - datetime.now(UTC).date()) <= timedelta(days=1)
     assert "[1 of 1, 0:00]" in said
+
+
+def test_make_bench_asks_for_every_measure_of_the_service_and_longest_for_polling() -> None:
+    """What clients cost an iteration lies near its limit, and turns differ by more than that."""
+    asked = [command for command in commands(quick=False) if command[0] == "benchmarks.service"]
+
+    (polling,) = [command for command in asked if "polling" in command]
+    assert int(polling[polling.index("--rounds") + 1]) >= 8
+    assert sorted(word for command in asked for word in command if word in MEASURES) == sorted(
+        MEASURES
+    )
 
 
 def test_precisions_that_run_in_one_way_are_measured_as_one() -> None:

@@ -65,9 +65,9 @@ def test_only_a_cpu_is_thrifty(device: str, way: Way, monkeypatch: pytest.Monkey
     """The reference takes a tenth less time: on a GPU that decides."""
     monkeypatch.setattr(probe, "machine", str)
     monkeypatch.setattr(probe, "ways_here", lambda _: (Way("direct", "exact"), REFERENCE))
-    probe = Probe(measure=lambda _, ways: Paces(dict(zip(ways, (1.0, 0.9), strict=True))))
+    ours = Probe(measure=lambda _, ways: Paces(dict(zip(ways, (1.0, 0.9), strict=True))))
 
-    assert probe.way(torch.device(device), "exact") == way
+    assert ours.way(torch.device(device), "exact") == way
 
 
 def test_other_threads_are_measured_for_themselves(file: Path, clock: Clock) -> None:
@@ -185,10 +185,10 @@ def test_an_executor_by_name_is_taken_whatever_is_faster(clock: Clock) -> None:
 
 def test_what_auto_stands_for_can_be_said(clock: Clock) -> None:
     """A dream that asks for a precision by name gets that all the same."""
-    probe = Probe(precision="exact", measure=clock)
+    ours = Probe(precision="exact", measure=clock)
 
-    assert probe.way(CPU).precision == "exact"
-    assert probe.way(CPU, "fast") == FAST
+    assert ours.way(CPU).precision == "exact"
+    assert ours.way(CPU, "fast") == FAST
 
 
 class RatesClock:
