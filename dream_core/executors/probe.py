@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple
+from math import inf
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import IO, Any, Literal, NamedTuple, get_args
 
 import torch
 
@@ -28,6 +29,10 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # What was measured on a busy machine counts for so long: the workers of a host start at once.
 BUSY_COUNTS_S = 600.0
 _BUSY_AT = "busy_at"  # in the file, beside the ways
+# For so long one process waits for another that measures. Each takes 3 s at most: who is not done
+# after that is stopped.
+PATIENCE_S = 20.0
+_ASKS_AGAIN_S = 0.05
 
 Measure = Callable[[torch.device, Sequence[Way]], Paces]
 MeasureRates = Callable[[torch.device, Sequence[Way]], Rated]
@@ -83,8 +88,8 @@ class Probe:
         self._measure = measure
         self._measure_rates = measure_rates
         self._now = now
-        self._known: dict[str, Paces] = {}
-        self._rates: dict[str, Rated] = {}
+        self._known: dict[str, tuple[Paces, float]] = {}  # and until when they count
+        self._rates: dict[str, tuple[Rated, float]] = {}
 
     def way(self, device: torch.device, asked: Precision = "auto") -> Way:
         """Return the way of a dream that asks for that precision; measures where it must."""
@@ -94,19 +99,16 @@ class Probe:
 
     def paces(self, device: torch.device) -> Paces:
         """Return what was measured on a device with as many threads as torch has now."""
-        key = machine(device)
-        if key not in self._known:
+        key, ways = machine(device), self._ways(device)
+        known, until = self._known.get(key, (None, 0.0))
+        if known is not None and self._now() < until:
+            return known
+        found = self._read(key, ways)
+        if found is None:
             with self._locked():
-                ways = self._ways(device)
-                found = self._read(key, ways)
-                if found is None:
-                    found = self._measure(device, ways)
-                    log.info("measured on %s: %s", key, found)
-                    # Null for those that there was no time for: they aren't tried again.
-                    told = {str(way): _short(found.seconds.get(way)) for way in ways}
-                    self._keep("machines", key, told, busy=found.busy)
-            self._known[key] = found
-        return self._known[key]
+                found = self._read(key, ways) or self._measure_paces(device, key, ways)
+        self._known[key] = found, self._until(found.busy)
+        return found
 
     def rates(self, device: torch.device) -> dict[Precision, Rate]:
         """Return the way of each precision, and how long it takes for each kind of work.
@@ -116,21 +118,45 @@ class Probe:
         if self._executor == REFERENCE.executor:
             return {}
         ways = {word: self.way(device, word) for word in PRECISIONS}
-        key, needed = machine(device), list(dict.fromkeys(ways.values()))
-        if key not in self._rates or not self._rates[key].costs.keys() >= set(needed):
-            with self._locked():
-                found = self._read_rates(key, needed)
-                if found is None:
-                    found = self._measure_rates(device, needed)
-                    told = {str(way): asdict(costs) for way, costs in found.costs.items()}
-                    self._keep("rates", key, told, busy=found.busy)
-            self._rates[key] = found
-        rated = self._rates[key]
+        rated = self._rated(device, list(dict.fromkeys(ways.values())))
         return {word: Rate(way, rated.costs[way], rated.busy) for word, way in ways.items()}
+
+    def _rated(self, device: torch.device, ways: Sequence[Way]) -> Rated:
+        key = machine(device)
+        known, until = self._rates.get(key, (None, 0.0))
+        if known is not None and known.costs.keys() >= set(ways) and self._now() < until:
+            return known
+        found = self._read_rates(key, ways)
+        if found is None:
+            with self._locked():
+                found = self._read_rates(key, ways) or self._measure_rated(device, key, ways)
+        self._rates[key] = found, self._until(found.busy)
+        return found
+
+    def _measure_paces(self, device: torch.device, key: str, ways: Sequence[Way]) -> Paces:
+        found = self._measure(device, ways)
+        log.info("measured on %s: %s", key, found)
+        # Null for those that there was no time for: they aren't tried again.
+        told = {str(way): _short(found.seconds.get(way)) for way in ways}
+        self._keep("machines", key, told, busy=found.busy)
+        return found
+
+    def _measure_rated(self, device: torch.device, key: str, ways: Sequence[Way]) -> Rated:
+        found = self._measure_rates(device, ways)
+        told = {str(way): asdict(costs) for way, costs in found.costs.items()}
+        self._keep("rates", key, told, busy=found.busy)
+        return found
+
+    def _until(self, busy: bool) -> float:
+        """Return until when this process takes what it has just read or measured for true."""
+        return self._now() + BUSY_COUNTS_S if busy else inf
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Let one process measure at a time: two would slow each other, and the next reads."""
+        """Let one process measure at a time: two would slow each other, and the next reads.
+
+        Who holds the lock for longer than a measurement takes is not waited for.
+        """
         try:
             if self._file is None:
                 raise OSError("there is no file")
@@ -141,8 +167,21 @@ class Probe:
             return
         with lock:
             with suppress(OSError):  # a network file system without locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._wait_for(lock)
             yield
+
+    def _wait_for(self, lock: IO[str]) -> None:
+        patient_until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > patient_until:
+                    log.warning("%s is held by a process that measures no more", lock.name)
+                    return
+                time.sleep(_ASKS_AGAIN_S)
+            else:
+                return
 
     def _all(self, what: str) -> Machines:
         """Return what the file holds of a kind; nothing, where it can't be read."""

@@ -95,11 +95,18 @@ class _Space:
     """Addresses in one piece."""
 
     def __init__(self, least: int, size: int) -> None:
-        """Take `size` bytes of them, or the `least` where the system gives out no more."""
+        """Take `size` bytes of them, or the `least` where the system gives out no more.
+
+        Raises:
+            MemoryError: not even that.
+        """
         try:
             memory = _addresses(size)
         except OSError:  # it counts addresses as memory; then each room is a piece of its own
-            memory = _addresses(least)
+            try:
+                memory = _addresses(least)
+            except OSError as error:
+                raise MemoryError(f"no {least} bytes for features: {error}") from error
         self._bytes = memoryview(memory)
         self._begin = torch.frombuffer(memory, dtype=torch.uint8).data_ptr()
         self._free = [(0, len(self._bytes))]  # from, to; by place

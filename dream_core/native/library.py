@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -76,12 +77,18 @@ def parallel() -> int | None:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return None
-    files = {line.split()[-1] for line in maps.read_text().splitlines() if "libgomp" in line}
     torchs = Path(torch.__file__).parent.parent
-    for file in sorted(files, key=lambda file: torchs not in Path(file).parents):
-        function = ctypes.CDLL(file).GOMP_parallel
-        return ctypes.cast(function, ctypes.c_void_p).value
+    for file in sorted(openmps(maps.read_text()), key=lambda file: torchs not in file.parents):
+        with suppress(OSError):  # replaced on the disk since it was loaded
+            function = ctypes.CDLL(str(file)).GOMP_parallel
+            return ctypes.cast(function, ctypes.c_void_p).value
     return None
+
+
+def openmps(maps: str) -> set[Path]:
+    """Return the OpenMP runtimes among what Linux says a process has mapped."""
+    fields = (line.split(maxsplit=5) for line in maps.splitlines())  # a path may have spaces
+    return {Path(path) for *_, path in fields if "libgomp" in Path(path).name}
 
 
 @cache

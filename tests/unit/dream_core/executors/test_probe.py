@@ -1,3 +1,4 @@
+import fcntl
 import json
 import threading
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from dream_core.costs import Costs
-from dream_core.executors import REFERENCE, Paces, Probe, Rated, Way
+from dream_core.executors import REFERENCE, Paces, Probe, Rated, Way, probe
 from dream_core.executors.building import ways_here
 from dream_core.executors.probe import BUSY_COUNTS_S, HERE, machine
 
@@ -137,6 +138,32 @@ def test_two_who_ask_at_once_measure_once(file: Path) -> None:
     assert len(clock.asked) == 1
 
 
+def test_figures_are_read_whoever_holds_the_lock(file: Path, clock: Clock) -> None:
+    """Nobody measures then; a worker that was stopped in the middle holds up no other."""
+    Probe(file, measure=clock).way(CPU)
+
+    with file.with_suffix(".lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert Probe(file, measure=clock).way(CPU) == FAST
+
+    assert len(clock.asked) == 1
+
+
+def test_who_holds_the_lock_too_long_is_not_waited_for(
+    file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It measures for itself, and says why."""
+    monkeypatch.setattr(probe, "PATIENCE_S", 0.1)
+    file.parent.mkdir()
+
+    with file.with_suffix(".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert Probe(file, measure=clock).way(CPU) == FAST
+
+    assert len(clock.asked) == 1
+    assert "probe.lock is held by a process that measures no more" in caplog.text
+
+
 def test_an_executor_by_name_is_taken_whatever_is_faster(clock: Clock) -> None:
     """The reference needs no measuring: it has one way only."""
     assert Probe(executor="autograd", measure=clock).way(CPU, "fast") == REFERENCE
@@ -221,10 +248,10 @@ def test_what_was_measured_on_a_busy_machine_counts_for_a_while(file: Path, cloc
     rates, now = RatesClock(), [1e9]
     clock.busy = rates.busy = True
 
-    def probe() -> Probe:
+    def another() -> Probe:
         return Probe(file, measure=clock, measure_rates=rates, now=lambda: now[0])
 
-    first, second = probe(), probe()
+    first, second = another(), another()
     assert first.rates(CPU) == second.rates(CPU)
     assert first.paces(CPU).busy is second.paces(CPU).busy is True
     assert all(rate.busy for rate in second.rates(CPU).values())
@@ -232,9 +259,27 @@ def test_what_was_measured_on_a_busy_machine_counts_for_a_while(file: Path, cloc
 
     now[0] += BUSY_COUNTS_S
     clock.busy = rates.busy = False
-    assert not any(rate.busy for rate in probe().rates(CPU).values())
+    assert not any(rate.busy for rate in another().rates(CPU).values())
     now[0] += BUSY_COUNTS_S
-    assert not probe().paces(CPU).busy
+    assert not another().paces(CPU).busy
+    assert (len(clock.asked), len(rates.asked)) == (2, 2)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_nor_does_it_count_for_longer_in_the_process_that_measured_it(
+    file: Path, clock: Clock, kept: bool
+) -> None:
+    """A worker that started while the host did would take the wrong way for as long as it lives."""
+    rates, now = RatesClock(), [1e9]
+    ours = Probe(file if kept else None, measure=clock, measure_rates=rates, now=lambda: now[0])
+    for clock.busy in (True, False):
+        rates.busy = clock.busy
+        for _ in range(2):
+            assert ours.paces(CPU).busy is clock.busy
+            assert {rate.busy for rate in ours.rates(CPU).values()} == {clock.busy}
+        now[0] += BUSY_COUNTS_S
+    assert not ours.paces(CPU).busy
+
     assert (len(clock.asked), len(rates.asked)) == (2, 2)
 
 

@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import replace
+from errno import ENOMEM
 from mmap import mmap
 from weakref import ref
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from dream_core.executors import Plan, rooms
+from dream_core.executors.memory import ran_out
 from dream_core.executors.rooms import RESERVED, SMALLEST, Rooms
 from dream_core.forms.over import LARGE
 
@@ -188,6 +190,20 @@ def test_where_addresses_are_counted_as_memory_only_what_is_needed_is_taken(
 
     assert taken == [RESERVED, SMALLEST] * 2
     assert [room.unique().tolist() for room in found] == [[0.0], [1.0]]
+
+
+def test_where_there_is_not_even_that_memory_has_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a limit on addresses has it (`ulimit -v`); the dream goes on in a smaller form then."""
+
+    def none(size: int) -> mmap:
+        raise OSError(ENOMEM, f"Cannot allocate {size} bytes")
+
+    monkeypatch.setattr(rooms, "_addresses", none)
+
+    with pytest.raises(MemoryError, match=f"no {SMALLEST} bytes") as caught:
+        Rooms().features(torch.float32, CHANNELS, SIDE, SIDE)
+
+    assert ran_out(caught.value)
 
 
 def test_rooms_are_gone_with_the_plan_that_they_were_taken_under() -> None:

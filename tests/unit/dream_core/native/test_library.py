@@ -73,14 +73,25 @@ def test_it_runs_on_torchs_own_openmp() -> None:
     if not maps.exists():
         pytest.skip("this system doesn't tell which libraries are loaded")
     torch.ones(64, 64) @ torch.ones(64, 64)
-    before = {line.split()[-1] for line in maps.read_text().splitlines() if "libgomp" in line}
+    before = library.openmps(maps.read_text())
     features = torch.ones(1, 8, 8, 16).permute(0, 3, 1, 2)
 
     native.convolve(features, torch.ones(16, 16, 3, 3), None, threads=2)
 
-    after = {line.split()[-1] for line in maps.read_text().splitlines() if "libgomp" in line}
-    assert after == before
+    assert library.openmps(maps.read_text()) == before
     assert (library.parallel() is not None) == bool(before)
+
+
+def test_openmp_is_found_wherever_one_installs_it() -> None:
+    """A folder's name may have spaces, and be that of another library."""
+    maps = (
+        "7f31a2c00000-7f31a2c4f000 r-xp 00009000 fe:00 77 /my art/torch/lib/libgomp-9a.so.1\n"
+        "7f31a2c4f000-7f31a2c50000 rw-p 00000000 00:00 0 \n"
+        "7f31a2d00000-7f31a2d4f000 r-xp 00000000 fe:00 78 /libgomp-art/libc.so.6\n"
+        "7ffd1b5e0000-7ffd1b601000 rw-p 00000000 00:00 0                          [stack]\n"
+    )
+
+    assert library.openmps(maps) == {Path("/my art/torch/lib/libgomp-9a.so.1")}
 
 
 def test_every_cpu_has_the_portable_path() -> None:
