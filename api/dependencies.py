@@ -137,13 +137,20 @@ async def _picture(
         picture = await run_in_threadpool(read, data)
         model, size = catalogue[spec.model], (picture.height, picture.width)
         spec.check_picture(*size, model)
-        workers = await run_in_threadpool(room.ledger.workers)
-        if (free := memory_of(workers)) is not None:
-            stored = storage_of(workers, spec.precision)
-            await run_in_threadpool(
-                fitting_form, model, spec, size, free, "this server", storage=stored
-            )
+        await run_in_threadpool(_check_fits, room.ledger, spec, model, size)
         yield picture
+
+
+def _check_fits(ledger: Ledger, spec: DreamSpec, model: Model, size: tuple[int, int]) -> None:
+    """Refuse what fits into the memory of no worker that is up: it would wait for nothing.
+
+    Raises:
+        MemoryExceeded: names the largest image_size that would fit.
+    """
+    workers = ledger.workers()
+    if (free := memory_of(workers)) is not None:
+        stored = storage_of(workers, spec.precision)
+        fitting_form(model, spec, size, free, "this server", storage=stored)
 
 
 PictureUpload = Annotated[Picture, Depends(_picture)]
@@ -182,6 +189,18 @@ def _job(id: DreamId, ledger: LedgerDep) -> Job:  # noqa: A002
 
 
 JobDep = Annotated[Job, Depends(_job)]
+
+
+def _dreamed_again(job: JobDep, ledger: LedgerDep, catalogue: CatalogueDep) -> str:
+    """Hold what would be dreamed once more to the memory there is now, as what is posted."""
+    if job.status.terminal:  # else the ledger has a better reason
+        spec = DreamSpec.parse(job.spec, catalogue)
+        size = (job.source.height, job.source.width)
+        _check_fits(ledger, spec, catalogue[spec.model], size)
+    return job.id
+
+
+DreamedAgain = Annotated[str, Depends(_dreamed_again)]
 
 
 def _iteration(

@@ -10,6 +10,7 @@ from api import pictures
 from api.dependencies import (
     ULID,
     DeadlineForm,
+    DreamedAgain,
     DreamId,
     Iteration,
     JobDep,
@@ -87,6 +88,7 @@ ASKED_FOR_WRONGLY = (
     BodyTooLarge,
     *PICTURE_ERRORS,
 )
+ASKED_AGAIN = (*FORM_ERRORS, UnknownModel, UnknownLayer, MemoryExceeded, UnknownDream, NotFinished)
 NO_PLACE = (QueueFull, DiskFull, LedgerAway, LedgerFull, StoreFault)
 # A list by status looks at so many dreams in one call; where it finds too few, `next` goes on.
 PAGES, PAGE = 5, 200
@@ -196,32 +198,32 @@ def cancel_dream(id: DreamId, ledger: LedgerDep, _: NoFields) -> JobDocument:  #
     "/{id}/retry",
     status_code=status.HTTP_202_ACCEPTED,
     openapi_extra=fields_of(Deadline),
-    responses=problems(*FORM_ERRORS, UnknownDream, NotFinished, *NO_PLACE),
+    responses=problems(*ASKED_AGAIN, *NO_PLACE),
 )
 def retry_dream(
-    id: DreamId,  # noqa: A002
+    parent: DreamedAgain,
     terms: DeadlineForm,
     ledger: LedgerDep,
     response: Response,
 ) -> JobDocument:
     """Ask once more for what a dream that has ended was asked for: a new dream, with a parent."""
-    return accepted(ledger.retry(id, timeout_s=terms.timeout_s), response)
+    return accepted(ledger.retry(parent, timeout_s=terms.timeout_s), response)
 
 
 @router.post(
     "/{id}/continue",
     status_code=status.HTTP_202_ACCEPTED,
     openapi_extra=fields_of(More),
-    responses=problems(*FORM_ERRORS, UnknownDream, NotFinished, NoState, *NO_PLACE),
+    responses=problems(*ASKED_AGAIN, NoState, *NO_PLACE),
 )
 def continue_dream(
-    id: DreamId,  # noqa: A002
+    parent: DreamedAgain,
     more: MoreForm,
     ledger: LedgerDep,
     response: Response,
 ) -> JobDocument:
     """Go on where a dream that has ended stopped: a new dream, with a parent, that counts on."""
-    return accepted(ledger.continue_(id, more.iterations, timeout_s=more.timeout_s), response)
+    return accepted(ledger.continue_(parent, more.iterations, timeout_s=more.timeout_s), response)
 
 
 @router.get("/{id}/frames", responses=problems(InvalidParameter, UnknownDream, LedgerAway))

@@ -38,14 +38,17 @@ class Claim:
         deliver: Callable[[], None],
         remember: Callable[[], None],
         request: str | None = None,
+        lost: int = 0,
     ) -> None:
         """Begin as the holder of `fence`, NUMBER-TOKEN.
 
         `deliver` sends the job to its queue, `remember` writes its ending to disk; `request` is the
-        id of the HTTP request that made the job.
+        id of the HTTP request that made the job, `lost` the number of attempts that ended without
+        a word since it last got on.
         """
         self.job = job
         self.fence = fence
+        self.lost = lost
         self.canceling = False
         self.late = False
         self._scripts = scripts

@@ -275,7 +275,7 @@ class Ledger:
         )
         if not taken:
             return None
-        fence, queue, request = taken
+        fence, queue, request, lost = taken
         return Claim(
             self.get(job_id),
             fence,
@@ -284,6 +284,7 @@ class Ledger:
             deliver=partial(self.deliver, job_id, queue, ahead=True),
             remember=partial(self.remember, job_id),
             request=request,
+            lost=lost,
         )
 
     def cancel(self, job_id: str) -> Job:

@@ -60,7 +60,7 @@ class Presence(BaseModel):
     pid: int
     state: State = "starting"
     device: str | None = None
-    memory_bytes: int | None = None  # free on its device when it had no dream yet
+    memory_bytes: int | None = None  # free on its device when last it had no dream
     model: str | None = None  # being pulled, or dreaming
     bytes_done: int | None = None
     bytes_total: int | None = None

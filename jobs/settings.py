@@ -182,6 +182,13 @@ class Settings(BaseSettings):
         """
         return door.read_key(self.api_key, self.api_key_file)
 
+    def threads_of_each(self, there: int) -> int:
+        """Return how many threads a worker takes, of those that all of a host could have.
+
+        The workers of a host don't get into each other's way.
+        """
+        return self.threads or max(1, there // max(self.workers, 1))
+
     @property
     def keep_s(self) -> float | None:
         """Seconds that a finished dream is kept after its end; None: for good."""

@@ -3,7 +3,7 @@
 import torch
 
 from dream_core.errors import DeviceMissing
-from dream_core.executors.cores import cores
+from dream_core.executors.cores import limit_threads
 from dream_core.executors.device import resolve_device
 from jobs.errors import BadSetting
 from jobs.settings import Settings
@@ -23,16 +23,6 @@ def take_device(settings: Settings) -> torch.device:
         raise BadSetting("DREAM_DEVICE", settings.device, str(error), "device") from error
     if device.type == "cuda":
         check_gpu(device)
-    torch.set_num_threads(threads(settings, torch.get_num_threads()))
+    limit_threads()  # torch counts physical cores; a container may have time on fewer
+    torch.set_num_threads(settings.threads_of_each(torch.get_num_threads()))
     return device
-
-
-def threads(settings: Settings, of_torch: int) -> int:
-    """Return how many threads a worker may use: its share of those that torch would take.
-
-    torch counts physical cores, so that the workers of a host don't get into each other's way; a
-    container may have time on fewer.
-    """
-    if settings.threads is not None:
-        return settings.threads
-    return max(1, min(of_torch, cores() or of_torch) // max(settings.workers, 1))

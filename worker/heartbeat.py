@@ -13,9 +13,9 @@ from dream_core.errors import DreamError, Stale
 from dream_core.weights import PullProgress
 from jobs.claim import Claim
 from jobs.logs import bound
-from jobs.presence import RENEWED_EVERY_S, Presence, announce, withdraw
+from jobs.presence import RENEWED_EVERY_S, Memory, Presence, announce, withdraw
 from jobs.scripts import Scripts
-from worker.memory import measure
+from worker.memory import for_a_dream, measure
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +30,16 @@ class Heartbeat:
         client: redis.Redis,
         presence: Presence,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        measure: Callable[[str | None], Memory] = measure,
     ) -> None:
-        """Begin with `presence`; nothing is said before `start`."""
+        """Begin with `presence`; nothing is said before `start`. `measure` is given a device."""
         self.presence = presence
         self._client = client
         self._scripts = Scripts(client)
         self._clock = clock
+        self._measure = measure
+        self._free: int | None = None  # for a dream, when last there was none
         self._claim: Claim | None = None
         self._ended = threading.Event()
         self._told_at = clock()
@@ -105,7 +109,15 @@ class Heartbeat:
 
     def _announce(self) -> None:
         # Not kept in `presence`: two threads announce, and one of them says what it does.
-        said = self.presence.model_copy(update={"memory": measure(self.presence.device)})
+        known = self.presence
+        memory = self._measure(known.device)
+        update: dict[str, Any] = {"memory": memory}
+        # A dream may have begun meanwhile, and what that takes isn't gone.
+        if known.state == "idle" and known.device and self.presence is known:
+            self._free = for_a_dream(known.device, memory) or self._free
+        if self._free is not None:
+            update["memory_bytes"] = self._free
+        said = known.model_copy(update=update)
         self._quietly(lambda: announce(self._scripts, said))
 
     def _beat_on(self) -> None:

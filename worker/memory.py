@@ -27,3 +27,16 @@ def measure(device: str | None) -> Memory:
         gpu_free_bytes=gpu_free,
         gpu_total_bytes=gpu_total,
     )
+
+
+def for_a_dream(device: str, memory: Memory) -> int | None:
+    """Return what the next dream finds on a device, of what was measured while there is none."""
+    if not device.startswith("cuda"):
+        return memory.host_free_bytes
+    if memory.gpu_free_bytes is None:
+        return None
+    import torch
+
+    # What torch keeps of the dream before is given up when the next one begins.
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return memory.gpu_free_bytes + kept

@@ -27,6 +27,7 @@ from jobs.store import Store
 from worker.checkpoint import resume, states
 from worker.dreamer import Prepared
 from worker.networks import Networks
+from worker.smaller import too_large
 from worker.sources import Sources
 
 log = logging.getLogger(__name__)
@@ -68,10 +69,18 @@ class Preparer:
         source, alpha = self._sources.take(job_id, spec)
         size = (source.shape[1], source.shape[2])
         start = self._store.start(job_id)
-        files = [*self._store.checkpoints(job_id), *([start.path] if start else [])]
+        own = self._store.checkpoints(job_id)
+        files = [*own, *([start.path] if start else [])]
         begun = _begun_under(claim, files)
         plan = self._plan(begun, model, spec, size)
         run = self._run(model, spec, size, plan)
+        # Who runs out of memory on a CPU is mostly killed, without a word. Once there is a state,
+        # its plan has shown that it fits, and the later frames are promised in its bits.
+        if claim.lost and not own and too_large(run):
+            before, plan = plan, plan.fitted(model, spec, size)
+            run = self._run(model, spec, size, plan)
+            claim.tell("out-of-memory", form=str(before.form), next=str(plan.form))
+            begun = run.plan
         claim.begin(run)  # before the first byte is taken: a system out of memory gives no warning
         began = time.monotonic()
         dream = Dream(source, spec, network=network, plan=plan, should_stop=should_stop)

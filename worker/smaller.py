@@ -3,7 +3,7 @@
 from dream_core.executors.building import storage
 from dream_core.executors.way import REFERENCE, Way
 from dream_core.forms import Form, Storage
-from dream_core.forms.choice import SMALLER, largest_size, next_smaller, work
+from dream_core.forms.choice import SMALLER, USED_OF_FREE, largest_size, next_smaller, work
 from dream_core.forms.memory import predicted_bytes
 from dream_core.model import Model
 from dream_core.spec import DreamSpec
@@ -30,6 +30,16 @@ def smaller(run: Run, spec: DreamSpec, model: Model) -> Run | None:
         "multiply_adds": work(model, spec, size, form, _storage_of(run)),
     }
     return run.model_copy(update=update)
+
+
+def too_large(run: Run) -> bool:
+    """Whether a dream needs more than a new one might take of the host's free memory.
+
+    A GPU's is refused with a word, and nobody is killed for it.
+    """
+    if run.device != "cpu" or run.predicted_bytes is None or run.free_bytes is None:
+        return False
+    return run.predicted_bytes > USED_OF_FREE * run.free_bytes
 
 
 def largest(run: Run, spec: DreamSpec, model: Model) -> int | None:

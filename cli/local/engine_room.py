@@ -35,6 +35,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     from dream_core.executors.cpu import sixteen_bit_instructions
 
     limit_threads()
+    torch.set_num_threads(settings.threads_of_each(torch.get_num_threads()))
 
     yield Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     kernels = torch.backends.cpu.get_cpu_capability()

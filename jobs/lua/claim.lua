@@ -1,9 +1,9 @@
--- id, token, worker, lease in ms → {fence, queue, request that made it}, false where the job isn't queued, or not yet to
--- be started; as by `move` where it would expire.
+-- id, token, worker, lease in ms → {fence, queue, request that made it, attempts lost since it last got on}, false where
+-- the job isn't queued, or not yet to be started; as by `move` where it would expire.
 local token, worker, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local status = get('status')
 if status == 'running' and get('fence') == get('attempt') .. '-' .. token then
-  return {get('fence'), get('queue'), get('request')} -- this very call came before; its answer was lost
+  return {get('fence'), get('queue'), get('request'), tonumber(get('lost') or 0)} -- this very call came before; its answer was lost
 end
 if status ~= 'queued' then return false end
 if overdue() then
@@ -24,4 +24,4 @@ redis.call('ZADD', 'dreams:leases', now() + lease, id)
 redis.call('LPUSH', 'dreams:starts', now())
 redis.call('LTRIM', 'dreams:starts', 0, STARTS_KEPT - 1)
 move('running', 'fence', fence, 'worker', worker)
-return {fence, get('queue'), get('request')}
+return {fence, get('queue'), get('request'), tonumber(get('lost') or 0)}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dream_core import native
+from jobs.record import Job
 from tests.faults.figures import Figures
 from tests.faults.service import Service, pass_s, serving, succeeded, until
 from tests.faults.trials import trials
@@ -123,24 +125,46 @@ def test_a_dream_too_large_for_the_memory_goes_on_in_parts_in_another_process(
     hasty: Service, picture: Path, figures: Callable[[str], Figures]
 ) -> None:
     """The record says which plan; the worker that ran out is replaced and the job is not lost."""
-    seen = figures("10 out of memory")
-    hasty.settled()
-    succeeded(hasty.ended(hasty.post(picture, **SHORT)))
-    worker = hasty.pid("worker")
-    resource.prlimit(worker, resource.RLIMIT_AS, (_address_space(worker) + 300 * 2**20,) * 2)
+    run_out(hasty, picture, figures("10 out of memory"), left_bytes=300 * 2**20)
 
-    large = hasty.ended(
-        hasty.post(picture, model="wide", layers="relu4_1=100", iterations=1, image_size=1200)
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@trials(few=1)
+def test_so_does_one_that_the_native_kernel_runs(
+    models: Path, picture: Path, tmp_path: Path, figures: Callable[[str], Figures]
+) -> None:
+    """Its layers share rooms, and those are asked of the system itself."""
+    asked = {"executor": "winograd", "precision": "exact", "probe_file": tmp_path / "probe.json"}
+    with serving(tmp_path / "data", models, hasty=True, **asked) as service:
+        seen = figures("10 out of memory, the native kernel")
+        large = run_out(service, picture, seen, left_bytes=150 * 2**20)
+
+    assert large.run is not None
+    assert large.run.plan["executor"] == "winograd"
+
+
+def run_out(service: Service, picture: Path, seen: Figures, *, left_bytes: int) -> Job:
+    """Let a worker have less memory than its dream takes; return how that one ended."""
+    service.settled()
+    succeeded(service.ended(service.post(picture, **SHORT)))
+    # Told once nothing is left of the dream; the addresses that it took would count as taken.
+    until(lambda: [one.state for one in service.ledger.workers()] == ["idle"], "an idle worker")
+    worker = service.pid("worker")
+    resource.prlimit(worker, resource.RLIMIT_AS, (_address_space(worker) + left_bytes,) * 2)
+
+    large = service.ended(
+        service.post(picture, model="wide", layers="relu4_1=100", iterations=1, image_size=1200)
     )
-    until(lambda: hasty.pids("worker") not in ([], [worker]), "another process")
-    following = hasty.ended(hasty.post(picture, **SHORT))
-
     succeeded(large)
+    until(lambda: service.pids("worker") not in ([], [worker]), "another process")
+    following = service.ended(service.post(picture, **SHORT))
+
     assert large.attempt == 2
     assert large.run is not None
     assert large.run.plan["parts"] == "bands"
     succeeded(following)
-    hasty.check(seen)
+    service.check(seen)
+    return large
 
 
 def _address_space(pid: int) -> int:

@@ -12,6 +12,8 @@ from httpx2 import Response
 from api.app import create_app
 from jobs.claim import Claim
 from jobs.ledger import Ledger
+from jobs.presence import Presence, announce
+from jobs.scripts import Scripts
 from jobs.settings import Settings
 from jobs.store import Store
 from tests.states import saved
@@ -185,6 +187,42 @@ def test_what_left_no_state_is_retried_and_not_continued(post: Post, api: TestCl
 
     assert code(api.post(f"{here}/continue", data={"iterations": "1"})) == (409, "no-state")
     assert api.post(f"{here}/retry").status_code == 202
+
+
+@pytest.mark.parametrize(("move", "fields"), [("retry", {}), ("continue", {"iterations": "1"})])
+def test_what_fits_no_more_is_not_dreamed_again(
+    move: str,
+    fields: dict[str, str],
+    ended: str,
+    api: TestClient,
+    client: redis.Redis,
+    ledger: Ledger,
+) -> None:
+    """As what is posted: refused by the memory there is now, before it waits for nothing."""
+    here, scripts = f"/dreams/{ended}/{move}", Scripts(client)
+    worker = Presence(host="here", slot=0, pid=1, memory_bytes=1_000_000)
+
+    announce(scripts, worker)
+    refused = api.post(here, data=fields)
+    waiting = ledger.queue().queues["interactive"].queued
+    announce(scripts, worker.model_copy(update={"memory_bytes": 10**10}))
+    taken = api.post(here, data=fields)
+
+    assert code(refused) == (422, "memory-exceeded")
+    assert "this server has 0.00 GB for it" in refused.json()["detail"]
+    assert waiting == 0
+    assert taken.status_code == 202
+
+
+def test_what_runs_is_told_so_before_the_memory_it_would_need(
+    dreaming: Claim, api: TestClient, client: redis.Redis
+) -> None:
+    """To wait for its end is a way out; a smaller picture is none."""
+    announce(Scripts(client), Presence(host="here", slot=0, pid=1, memory_bytes=1_000_000))
+
+    answer = api.post(f"/dreams/{dreaming.job.id}/retry")
+
+    assert code(answer) == (409, "not-finished")
 
 
 def test_a_deleted_dream_is_gone_from_disk_and_redis_and_twice_is_the_same(

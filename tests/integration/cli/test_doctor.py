@@ -316,3 +316,25 @@ def test_it_says_that_others_had_the_cores(capsys: pytest.CaptureFixture[str], f
     assert "; other programs had the cores meanwhile, so it will be measured again\n" in said(
         capsys
     )
+
+
+def test_it_measures_with_the_threads_that_a_worker_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path
+) -> None:
+    """Figures are kept by threads: a doctor with others would measure what no worker looks at."""
+    import torch
+
+    monkeypatch.setattr("dream_core.executors.cores.cores", lambda: 6)
+    before = torch.get_num_threads()
+    try:
+        for name, value, expected in (("WORKERS", "2", 3), ("THREADS", "5", 5)):
+            monkeypatch.setenv(f"{PREFIX}{name}", value)
+            torch.set_num_threads(expected)
+            measured(file, fast_s=0.1)
+            torch.set_num_threads(64)
+            output = said(capsys)
+
+            assert f", {expected} threads\n" in output
+            assert re.search(r"ok  speed    auto is \w+ fast;", output)
+    finally:
+        torch.set_num_threads(before)

@@ -170,7 +170,7 @@ def test_a_lost_answer_does_not_lose_the_claim(
 
     first = scripts.run("claim", job.id, "token", "worker", 15000)
 
-    assert first == ["1-token", "interactive", ""]
+    assert first == ["1-token", "interactive", "", 0]
     assert scripts.run("claim", job.id, "token", "worker", 15000) == first
     assert scripts.run("finish", job.id, "1-token", "succeeded", "") == "succeeded"
     assert scripts.run("finish", job.id, "1-token", "succeeded", "") == "succeeded"

@@ -1,10 +1,13 @@
 """From which of its states a job goes on."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import redis
 import torch
 
 from dream_core.catalogue import Catalogue
@@ -13,6 +16,7 @@ from dream_core.executors import Paces, Probe
 from dream_core.spec import DreamSpec
 from jobs.claim import Claim
 from jobs.ledger import Ledger
+from jobs.reaper import Reaper
 from jobs.store import Picture, Store
 from worker.checkpoint import HEADER, pack
 from worker.dreamer import Prepared
@@ -108,6 +112,67 @@ def test_a_job_given_back_for_want_of_memory_is_run_in_smaller_parts(
     assert second.run.plan["parts"] == "bands"
     assert second.engine.iteration == 1
     second.engine.step()
+
+
+OF_A_PLAN = ("out-of-memory", "plan-changed")
+Again = Callable[..., tuple[Prepared, Prepared, list[Any]]]
+
+
+@pytest.fixture
+def again(
+    ledger: Ledger,
+    store: Store,
+    client: redis.Redis,
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Again:
+    """Begin a dream twice; before the second time just so much memory is left as it needs."""
+
+    def begin(*, killed: bool, state: bool = False) -> tuple[Prepared, Prepared, list[Any]]:
+        spec = DreamSpec(model="thin", layers={"relu3_1": 9.0}, iterations=3, image_size=512)
+        preparer = Preparer(store, Networks(torch.device("cpu")), Probe(executor="autograd"))
+        claim, first = attempt_of(ledger, preparer, spec, picture)
+        if state:
+            first.engine.step()
+            claim.checkpoint(1, partial(pack, first.engine.state_dict()))
+        if killed:
+            client.zadd("dreams:leases", {claim.job.id: 0})  # 15 s later
+            Reaper(client, ledger, store, grace_s=0).sweep()
+        else:
+            claim.give_back()
+        meminfo = tmp_path / "meminfo"
+        meminfo.write_text(f"MemAvailable: {first.run.predicted_bytes // 1024} kB\n")
+        monkeypatch.setattr("dream_core.executors.memory._MEMINFO", meminfo)
+        following = ledger.claim(claim.job.id, "worker")
+        assert following is not None
+        second = preparer(following, spec, Catalogue.load())
+        events = [event for _, event in client.xrange(f"dream:{claim.job.id}:events")]
+        return first, second, [event for event in events if event["type"] in OF_A_PLAN]
+
+    return begin
+
+
+def test_what_killed_its_worker_where_memory_is_short_is_run_in_smaller_parts(
+    again: Again,
+) -> None:
+    """Who is killed for want of memory leaves no word, and the same plan would kill the next."""
+    first, second, told = again(killed=True)
+
+    assert first.run.plan["parts"] == "whole"
+    assert second.run.predicted_bytes <= 0.85 * first.run.predicted_bytes
+    (event,) = told
+    assert (event["type"], event["form"]) == ("out-of-memory", "whole")
+    assert event["next"] == str(second.engine.plan.form) != "whole"
+
+
+@pytest.mark.parametrize("how", [{"killed": True, "state": True}, {"killed": False}], ids=str)
+def test_short_memory_alone_changes_no_plan(how: dict[str, bool], again: Again) -> None:
+    """A state has shown that its plan fits; a worker that stopped of its own accord ran not out."""
+    first, second, told = again(**how)
+
+    assert second.run.plan == first.run.plan
+    assert not told
 
 
 def test_a_dream_is_left_between_two_parts_of_its_source(

@@ -1,11 +1,13 @@
 import json
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import redis
 
+from dream_core import native
 from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
 from dream_core.picture.read import read
@@ -135,18 +137,31 @@ def test_sigterm_gives_the_job_back_and_another_worker_ends_it(
     assert after.started_at >= job.finished_at
 
 
+@pytest.mark.parametrize(
+    "executor",
+    [
+        "autograd",
+        pytest.param(
+            "winograd", marks=pytest.mark.skipif(not native.available(), reason=native.reason())
+        ),
+    ],
+)
 def test_a_job_whose_worker_is_killed_comes_out_with_the_same_bytes(
+    executor: str,
     settings: Settings,
     ledger: Ledger,
     store: Store,
     client: redis.Redis,
     picture: Picture,
+    tmp_path: Path,
     start,
     until,
 ) -> None:
     """With kill -9 in mid-dream: every frame is that of an undisturbed run, none is doubled."""
+    way = {"executor": executor, "precision": "exact", "probe_file": tmp_path / "probe.json"}
+    by_it = settings.model_copy(update=way)
     asked = spec(iterations=12)
-    with start("worker", settings) as victim:
+    with start("worker", by_it) as victim:
         job_id = ledger.accept(asked, picture).id
         until(job_id, lambda job: job.progress.iteration >= 2)
         victim.kill()
@@ -155,12 +170,14 @@ def test_a_job_whose_worker_is_killed_comes_out_with_the_same_bytes(
     client.zadd("dreams:leases", {job_id: 0})  # 15 s later
     Reaper(client, ledger, store, grace_s=0).sweep()
 
-    with start("worker", settings):
+    with start("worker", by_it):
         job = until(job_id, ended)
         undisturbed = until(ledger.accept(asked, picture).id, ended)
 
     assert (job.status, job.attempt, job.frames.count) == (Status.SUCCEEDED, 2, 13)
     assert stood_at.status is Status.RUNNING
+    assert job.run is not None
+    assert job.run.plan["executor"] == executor
     for iteration in range(13):
         ours, theirs = (
             ledger.frame_path(each, iteration).read_bytes() for each in (job_id, undisturbed.id)

@@ -112,3 +112,12 @@ def test_a_duration_that_can_not_be_meant_is_one_sentence(
 def test_every_setting_says_what_it_is() -> None:
     """The reference page is made of these."""
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_workers_share_the_cores_of_a_host() -> None:
+    """Two workers with all cores each would be slower than one."""
+    assert Settings(workers=1).threads_of_each(1) == 1
+    assert Settings(workers=2).threads_of_each(5) == 2
+    assert Settings(workers=64).threads_of_each(2) == 1
+    assert Settings(workers=0).threads_of_each(2) == 2
+    assert Settings(workers=2, threads=7).threads_of_each(4) == 7
