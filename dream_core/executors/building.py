@@ -51,7 +51,7 @@ def build(way: Way, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Execut
         return Direct([by_values], [by_values], lean=False)
     full, short = TorchConvolutions(weights, dtype), TorchConvolutions(weights, SIXTEEN_BIT)
     forth, back = (short if fast else full), (full if exact else short)
-    if way.executor == "direct":
+    if way.executor == "direct" or dtype != torch.float32:  # the kernel takes no other weights
         return Direct([forth], [back])
     kernel_forth = WinogradConvolutions(weights, "bfloat16" if fast else "float32")
     kernel_back = WinogradConvolutions(weights, "float32" if exact else "bfloat16")
