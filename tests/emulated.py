@@ -50,3 +50,4 @@ def kernel_of(file: Path, path: str) -> Iterator[None]:
 def _look_again() -> None:
     library._loaded.cache_clear()
     library.paths.cache_clear()
+    library.missed.cache_clear()

@@ -74,6 +74,9 @@ def kernel() -> Finding:
 
     ways = [*native.paths("bfloat16")[:1], *native.paths()[:1]]
     built = f"built, takes {' and '.join(ways)}"
+    if missed := native.missed():
+        way_out = "install g++ 11 or newer and run `python -m dream_core.native.build`"
+        built += f"; its compiler left out {', '.join(missed)}, which this CPU has: {way_out}"
     return Finding(
         "kernel", built if ways else f"none, dreams take several times longer: {native.reason()}"
     )

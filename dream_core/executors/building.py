@@ -13,7 +13,7 @@ from dream_core.executors.executor import Executor
 from dream_core.executors.kept import KeptConvolutions
 from dream_core.executors.way import REFERENCE, WAYS, Way
 from dream_core.executors.winograd import WinogradConvolutions
-from dream_core.forms.storage import FULL, HALF, Storage
+from dream_core.forms.storage import HALF, Storage
 
 # It has float32's range, so nothing has to be scaled; float16 ends at 65,504.
 SIXTEEN_BIT = torch.bfloat16
@@ -51,25 +51,29 @@ def build(way: Way, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Execut
         return Direct([by_values], [by_values], lean=False)
     full, short = TorchConvolutions(weights, dtype), TorchConvolutions(weights, SIXTEEN_BIT)
     forth, back = (short if fast else full), (full if exact else short)
-    if way.executor == "direct":
+    if way.executor == "direct" or dtype != torch.float32:  # the kernel takes no other weights
         return Direct([forth], [back])
     kernel_forth = WinogradConvolutions(weights, "bfloat16" if fast else "float32")
     kernel_back = WinogradConvolutions(weights, "float32" if exact else "bfloat16")
     return Direct([kernel_forth, forth], [kernel_back, back])
 
 
-def storage(way: Way, device: str) -> Storage:
+def storage(way: Way, device: str, dtype: torch.dtype = torch.float32) -> Storage:
     """Return how what `build` makes of a way keeps its values: what its memory depends on.
 
     Of another device than a CPU we say what the reference keeps, which is the most.
     """
+    full = dtype.itemsize
+    unfolds = device == "cpu" and dtype == torch.float64  # oneDNN has no form for it
     if way == REFERENCE or device != "cpu":
-        return Storage()
-    by_kernel = way.executor == "winograd"
+        return Storage(full=full, forth=full, back=full, unfolds=unfolds)
+    by_kernel = way.executor == "winograd" and dtype == torch.float32
     return Storage(
         lean=True,
-        forth=HALF if way.precision == "fast" else FULL,
-        back=FULL if way.precision == "exact" else HALF,
+        full=full,
+        forth=HALF if way.precision == "fast" else full,
+        back=full if way.precision == "exact" else HALF,
+        unfolds=unfolds,
         kernel_forth=by_kernel,
         kernel_back=by_kernel,
         scratch=KERNEL_SCRATCH * torch.get_num_threads() if by_kernel else Storage.scratch,

@@ -70,7 +70,7 @@ class Plan:
     @property
     def storage(self) -> Storage:
         """How its executor keeps values in memory."""
-        return storage(self.way, self.device)
+        return storage(self.way, self.device, self.torch_dtype)
 
     def of_form(self, form: Form) -> Self:
         """Return the same plan in another form."""

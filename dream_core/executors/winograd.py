@@ -53,7 +53,8 @@ class WinogradConvolutions:
         if pool:
             height, width = pool.size_after(height, width)
         shape = torch.Size((1, layer.channels, height, width))
-        if self._eats_a_picture(chain, features.shape):
+        # What bands have put together stands for a picture too, and may be of 16 bit.
+        if features.dtype == torch.float32 and self._eats_a_picture(chain, features.shape):
             out = native.convolve_picture(
                 features.contiguous(),
                 weight,

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from dream_core.forms.chain import Chain, halves, is_3_by_3
 from dream_core.forms.over import planned, with_spare
-from dream_core.forms.storage import FULL, Storage
+from dream_core.forms.storage import FULL, HALF, Storage
 from dream_core.forms.strips import FEWEST_CHANNELS, POINTS, POINTS_AT_ONCE, STRIP
+from dream_core.forms.windows import unfolded
 from dream_core.model import PICTURE, Layer
 
 BITS = 8  # in a byte
@@ -54,7 +55,7 @@ class LeanRun:
     def _go_in(self, ordered: Sequence[Chain]) -> None:
         values, forth = self._values, self._storage.forth
         last_reader = {name: chain.name for chain in ordered for name in chain.inputs}
-        held = {PICTURE: (FULL if self._of_picture else forth) * values[PICTURE]}
+        held = {PICTURE: (self._storage.full if self._of_picture else forth) * values[PICTURE]}
         for chain in ordered:
             self.tape += self._kept(chain)
             made = forth * values[chain.name]
@@ -98,11 +99,11 @@ class LeanRun:
             arrived |= gives
             tape -= self._kept(chain)
         if self._of_picture:  # in planes, and scaled as the picture was
-            self._rise_to(sum(arrived.values()) + 2 * FULL * values[PICTURE])
+            self._rise_to(sum(arrived.values()) + 2 * self._storage.full * values[PICTURE])
 
     def _kept(self, chain: Chain) -> int:
         """Return what a chain leaves for the way back."""
-        layer, values = chain.first, self._values
+        layer, values, full = chain.first, self._values, self._storage.full
         if layer.kind == "convolution":
             max_pool = chain.pool and chain.pool.kind == "max_pool"
             return values[layer.name] // BITS if chain.rectified or max_pool else 0
@@ -110,8 +111,8 @@ class LeanRun:
         if layer.kind == "relu" or (layer.kind == "max_pool" and halves(layer)):
             return read // BITS
         if layer.kind == "max_pool":
-            return FULL * read + (FULL + INDEX) * values[layer.name]
-        return 3 * FULL * read if layer.kind == "local_response_norm" else 0
+            return full * read + (full + INDEX) * values[layer.name]
+        return 3 * full * read if layer.kind == "local_response_norm" else 0
 
     def _working_in(self, chain: Chain) -> int:
         """Return what a chain takes beside what it reads and makes."""
@@ -119,12 +120,13 @@ class LeanRun:
         read = sum(values[name] for name in layer.inputs)
         if layer.kind != "convolution":
             return 2 * MASK * read if self._kept(chain) else 0
-        shorter = PICTURE in layer.inputs and self._of_picture and forth != FULL
+        shorter = PICTURE in layer.inputs and self._of_picture and forth < self._storage.full
         copied = forth * read if shorter else 0
         if _in_strips(chain):
             return copied + (0 if self._storage.kernel_forth else self._strip(layer, forth))
         full = values[layer.name]
-        return copied + (2 * MASK + (forth if chain.pool else 0)) * full
+        masks = (2 * MASK + (forth if chain.pool else 0)) * full
+        return copied + max(masks, self._unfolded(layer, forth, read))
 
     def _working_back(self, chain: Chain, given: int) -> int:
         """Return what a chain takes beside the gradient that it is given, until it gives its own.
@@ -138,10 +140,10 @@ class LeanRun:
             return given + (MASK * read if self._kept(chain) else 0)
         if _in_strips(chain):
             return given + (0 if self._storage.kernel_back else self._strip(layer, back))
+        working = given + self._unfolded(layer, back, values[layer.inputs[0]])
         if not self._kept(chain):
-            return given
-        masked = back * full
-        return max(masked + MASK * full, masked + given)
+            return working
+        return back * full + max(MASK * full, working)
 
     def _strip(self, layer: Layer, each: int) -> int:
         """Return what torch takes for a strip of rows, and for filters turned to points of tiles.
@@ -151,9 +153,15 @@ class LeanRun:
         """
         (read,) = layer.inputs
         inputs = layer.channels * self._values[read] // self._values[layer.name]
-        by_tiles = each == FULL and min(inputs, layer.channels) >= FEWEST_CHANNELS
+        by_tiles = each >= FULL and min(inputs, layer.channels) >= FEWEST_CHANNELS
         points = POINTS * inputs * layer.channels + 2 * POINTS_AT_ONCE if by_tiles else 0
-        return each * (points + min(3 * STRIP, 2 * self._values[layer.name]))
+        strip = STRIP * inputs // max(inputs, layer.channels)
+        windows = 0 if by_tiles else self._unfolded(layer, each, min(strip, self._values[read]))
+        return each * (points + min(3 * STRIP, 2 * self._values[layer.name])) + windows
+
+    def _unfolded(self, layer: Layer, each: int, read: int) -> int:
+        """Return what torch takes to write down the windows of so many values; not of 16 bit."""
+        return each * unfolded(layer, read) if self._storage.unfolds and each > HALF else 0
 
 
 def _in_strips(chain: Chain) -> bool:

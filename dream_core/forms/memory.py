@@ -8,7 +8,7 @@ from dream_core.forms.form import Form
 from dream_core.forms.lean import LeanRun
 from dream_core.forms.parts import crops
 from dream_core.forms.plain import INDEX, plain_run
-from dream_core.forms.storage import FULL, HALF, REFERENCE, Storage
+from dream_core.forms.storage import HALF, REFERENCE, Storage
 from dream_core.model import PICTURE, Layer, Model
 from dream_core.spec import DreamSpec
 
@@ -35,14 +35,15 @@ def predicted_bytes(
         form: in what form it looks.
         storage: what its executor keeps; by default the reference's, which keeps most.
     """
-    picture = 3 * FULL * prod(size)
+    full = storage.full
+    picture = 3 * full * prod(size)
     moved_by = LBFGS_PICTURES if spec.optimizer == "lbfgs" else 2
-    kept = picture * (1 + moved_by) + FULL * _held(model, spec, size)
+    kept = picture * (1 + moved_by) + full * _held(model, spec, size)
     looks = [_look(model, spec, size, spec.all_layers(), form, storage=storage)]
     if spec.style_scale != 1:
         style = spec.model_copy(update={"image_size": max(size)}).style_size(*size)
         look = _look(model, spec, style, tuple(spec.layers), form, storage=storage)
-        looks.append(3 * FULL * prod(style) + look)
+        looks.append(3 * full * prod(style) + look)
     copies = HALF * _weights(model, spec) if storage.copies_weights else 0
     return kept + max(looks) + copies + FIXED_BYTES + storage.scratch
 
@@ -82,7 +83,7 @@ def _look(
 ) -> int:
     """Return the bytes that one look takes at its height."""
     layers = [layer.under(spec.pooling) for layer in model.needed_for(asked)]
-    picture = 3 * FULL * prod(size)
+    picture = 3 * storage.full * prod(size)
     if form.kind == "whole":
         peak, _ = _run(layers, _values(layers, size), asked, storage)
         return peak + picture + _scattered(layers, size, storage)
@@ -103,7 +104,9 @@ def _look(
         storage,
         of_picture=False,
     )
-    ends = (max(storage.forth, storage.back) if storage.lean else FULL) * channels * prod(end)
+    ends = (
+        (max(storage.forth, storage.back) if storage.lean else storage.full) * channels * prod(end)
+    )
     return tapes + max(ends + picture + in_bands, behind)
 
 
@@ -118,7 +121,7 @@ def _run(
 ) -> tuple[int, int]:
     """Return the peak of a way in and back, and what it keeps in between where that is little."""
     if not storage.lean:
-        return plain_run(layers, values, asked, parted=parted), 0
+        return plain_run(layers, values, asked, storage, parted=parted), 0
     run = LeanRun(layers, values, asked, storage, of_picture=of_picture)
     return run.peak, run.tape
 
@@ -144,7 +147,9 @@ def _scattered(layers: Sequence[Layer], size: Size, storage: Storage) -> int:
         own = [layer for layer in layers if layer.kind != "relu" and not _in_room(layer)]
         blocks = [storage.forth * values[layer.name] for layer in own]
     else:
-        blocks = [FULL * values[layer.name] for layer in layers if layer.kind != "convolution"]
+        blocks = [
+            storage.full * values[layer.name] for layer in layers if layer.kind != "convolution"
+        ]
         blocks += [INDEX * values[layer.name] for layer in layers if layer.kind == "max_pool"]
     lost = SCATTERED_LEAN if storage.lean else SCATTERED
     return int(lost * sum(block for block in blocks if block < SCATTERED_BELOW))

@@ -13,8 +13,10 @@ class Storage:
     """
 
     lean: bool = False
-    forth: int = FULL  # bytes of a value on the way in
+    full: int = FULL  # bytes of a value of the picture, of targets and of the optimiser's
+    forth: int = FULL  # of one on the way in
     back: int = FULL
+    unfolds: bool = False  # torch's convolutions write down every window, as in float64 on a CPU
     kernel_forth: bool = False  # 3 × 3 convolutions are the kernel's
     kernel_back: bool = False
     scratch: int = 12 * 2**20  # bytes that its threads hold for themselves, all together

@@ -9,7 +9,15 @@ from dream_core.native.convolution import (
     unpack,
 )
 from dream_core.native.gram import correlate, pull, reads
-from dream_core.native.library import DTYPES, VERSION, Operands, available, paths, reason
+from dream_core.native.library import (
+    DTYPES,
+    VERSION,
+    Operands,
+    available,
+    missed,
+    paths,
+    reason,
+)
 from dream_core.native.row import in_a_row, settle
 
 __all__ = [
@@ -21,6 +29,7 @@ __all__ = [
     "convolve_picture",
     "correlate",
     "in_a_row",
+    "missed",
     "new_alive",
     "paths",
     "pull",

@@ -154,8 +154,11 @@ def convolve_picture(
 
     What is multiplied is float32; the operands' dtype is what is returned. See `convolve`.
     """
-    _, channels, height, width = picture.shape
+    batch, channels, height, width = picture.shape
     outputs = weight.shape[0]
+    if batch != 1 or picture.dtype != torch.float32:
+        found = f"{tuple(picture.shape)} {picture.dtype}"
+        raise ValueError(f"the kernel reads the planes of one float32 picture, not {found}")
     _check(None, weight, (outputs, channels), alive, (outputs, height, width))
     out = _room(out, DTYPES[operands], outputs, height, width)
     planes = picture.contiguous()

@@ -68,6 +68,15 @@ def paths(operands: Operands = "float32") -> tuple[str, ...]:
 
 
 @cache
+def missed() -> tuple[str, ...]:
+    """Return the paths that this CPU could run, but for the compiler that built the library."""
+    if not available():
+        return ()
+    misses = library().dream_misses
+    return tuple(path for path in PATHS if misses(PATHS.index(path)))
+
+
+@cache
 def parallel() -> int | None:
     """Return the address of GOMP_parallel in the OpenMP runtime that torch runs on.
 
@@ -105,7 +114,8 @@ def load(file: Path) -> ctypes.CDLL | str:
     except OSError as error:
         return f"{file.name} doesn't load: {error}; run `python -m dream_core.native.build` again"
     told = [getattr(found, name, int)() for name in ("dream_version", "dream_call_bytes")]
-    if told != [VERSION, ctypes.sizeof(Call)] or not hasattr(found, "dream_deflate"):
+    latest = hasattr(found, "dream_deflate") and hasattr(found, "dream_misses")
+    if told != [VERSION, ctypes.sizeof(Call)] or not latest:
         return f"{file.name} is of another release: run `python -m dream_core.native.build` again"
     for name in ("convolve", "convolve_picture", "pull_back_to_picture", "gram", "pull"):
         getattr(found, f"dream_{name}").restype = None

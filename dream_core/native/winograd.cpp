@@ -23,14 +23,25 @@
 #include <thread>
 #include <vector>
 
+// The version of g++, where it builds for x86-64: 10 knows avx512bf16, 11 AMX. Other compilers have
+// no `#pragma GCC target`, and build `portable` alone. Tests name an older one, or none.
+#ifndef DREAM_GCC
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define X86 1
+#define DREAM_GCC __GNUC__
+#else
+#define DREAM_GCC 0
+#endif
+#endif
+
+#if defined(__x86_64__)
 #include <cpuid.h>
-#include <immintrin.h>
+#endif
+#if defined(__x86_64__) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
-#else
-#define X86 0
+#endif
+#if DREAM_GCC
+#include <immintrin.h>
 #endif
 
 namespace {
@@ -121,7 +132,7 @@ void run(Job& job) {
 #define LEVEL 0
 #include "winograd.cpp"
 
-#if X86
+#if DREAM_GCC
 #pragma GCC push_options
 #ifndef DREAM_EMULATED
 #pragma GCC target("avx2,fma")
@@ -145,7 +156,9 @@ void run(Job& job) {
 #define LEVEL 3
 #include "winograd.cpp"
 #pragma GCC pop_options
+#endif
 
+#if DREAM_GCC >= 10
 #pragma GCC push_options
 #ifndef DREAM_EMULATED
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,avx512bf16")
@@ -157,7 +170,9 @@ void run(Job& job) {
 #define LEVEL 4
 #include "winograd.cpp"
 #pragma GCC pop_options
+#endif
 
+#if DREAM_GCC >= 11
 #pragma GCC push_options
 #ifndef DREAM_EMULATED
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,avx512bf16,amx-tile,amx-bf16")
@@ -191,25 +206,58 @@ struct Face {
    plain::convolve_picture, plain::pull_back_to_picture, path::gram_scratch_bytes,      \
    path::correlate, plain::pull_scratch_bytes, plain::pull}
 
-// In the order of library.py's PATHS.
+// In the order of library.py's PATHS, as far as this compiler goes.
 const Face FACES[] = {
     FACE(portable, portable, pull),
-#if X86
-    FACE(avx2, avx2, pull), FACE(avx512, avx512, pull), FACE(avx512_bf16, avx512_bf16, pull),
+#if DREAM_GCC
+    FACE(avx2, avx2, pull), FACE(avx512, avx512, pull),
+#endif
+#if DREAM_GCC >= 10
+    FACE(avx512_bf16, avx512_bf16, pull),
+#endif
+#if DREAM_GCC >= 11
     // A CPU with AMX multiplies pairs no faster than float32.
     FACE(amx, avx512_bf16, pull_in_float32),
 #endif
 };
 
-#if X86 && !defined(DREAM_EMULATED)
-bool has_amx() {
-  unsigned a, b, c, d;
+constexpr int BUILT = sizeof FACES / sizeof *FACES;
+
+// Whether this CPU, under this system, has what a path needs. For AMX it asks the system for leave.
+#if defined(DREAM_EMULATED)
+bool has(int) { return true; }
+#elif defined(__x86_64__)
+// By hand: older compilers don't know the names, and not every clang brings what its own way calls.
+bool has(int path) {
+  if (path == 0) return true;
+  unsigned a, b, c, d, saved, above;
+  const unsigned osxsave = 1u << 27, fma = 1u << 12;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || (~c & (osxsave | fma))) return false;
+  asm("xgetbv" : "=a"(saved), "=d"(above) : "c"(0));
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  const unsigned tile = 1u << 24, bf16 = 1u << 22;
+  // What the system saves of the vectors: of 16 and 32 bytes; the masks and all of 64 bytes too.
+  const unsigned avx2 = 1u << 5, vectors = 0x6;
+  if ((~b & avx2) || (~saved & vectors)) return false;
+  if (path == 1) return true;
+  const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, wide = 0xe0;
+  if ((~b & f_dq_bw_vl) || (~saved & wide)) return false;
+  if (path == 2) return true;
+  const unsigned leaves = a, features = d, bf16 = 1u << 5;
+  if (!leaves || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || (~a & bf16)) return false;
+  if (path == 3) return true;
+#if defined(__linux__)
+  const unsigned amx_tile = 1u << 24, amx_bf16 = 1u << 22;
   // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   const long request_permission = 0x1023, tile_data = 18;
-  return (d & tile) && (d & bf16) && !syscall(SYS_arch_prctl, request_permission, tile_data);
+  return !(~features & (amx_tile | amx_bf16)) &&
+         !syscall(SYS_arch_prctl, request_permission, tile_data);
+#else
+  (void)features;
+  return false;
+#endif
 }
+#else
+bool has(int path) { return path == 0; }
 #endif
 
 }  // namespace
@@ -222,25 +270,11 @@ int dream_version() { return 8; }
 // How many bytes a Call has: who has another idea of it comes from another release.
 int64_t dream_call_bytes() { return sizeof(Call); }
 
-// Whether this CPU, under this system, has what a path needs. For AMX it asks the system for leave.
-int dream_supports(int path) {
-  if (path == 0) return 1;
-#if defined(DREAM_EMULATED)
-  return 1;
-#elif X86
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512vl");
-  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-  if (path == 1) return avx2;
-  if (path == 2) return avx512;
-  if (path == 3) return bf16;
-  if (path == 4) return bf16 && has_amx();
-#endif
-  return 0;
-}
+// Whether a path can be run here.
+int dream_supports(int path) { return path < BUILT && has(path); }
+
+// Whether it could be, by a library of another compiler.
+int dream_misses(int path) { return path >= BUILT && has(path); }
 
 int64_t dream_scratch_bytes(int path, const Call* call) { return FACES[path].scratch_bytes(*call); }
 

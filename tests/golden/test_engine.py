@@ -27,6 +27,15 @@ BY_NAME = {case["name"]: case for case in CASES}
 CPU = torch.device("cpu")
 OTHERS = [way for way in ways_here(CPU) if way.precision == "exact" and way != REFERENCE]
 ALL_TIES = ("flat_relu3_1_50", 1)
+# A dream is chaotic: in these a value comes to a kink, and another order of sums puts it beyond
+# (by AVX2 and AVX-512 the first, at update 17; by the portable path the others). At the program's
+# own pictures the gradients agree before and behind it, to 4e-6.
+DRIFTS = [
+    ("relu5_1_minus1000", 30),
+    ("relu2_2_minus100_odd", 5),
+    ("relu2_2_minus100_odd", 10),
+    ("scaled_down_relu4_1_100", 5),
+]
 X0_LIMIT = 1e-5  # README.md, "Scaling"
 EACH_CASE = pytest.mark.parametrize("name", list(BY_NAME))
 
@@ -95,9 +104,9 @@ def dream_of(name: str, way: Way = REFERENCE) -> Dream:
 
 
 @cache
-def frames(name: str) -> tuple[np.ndarray, ...]:
+def frames(name: str, way: Way = REFERENCE) -> tuple[np.ndarray, ...]:
     """Dream the case to its last checked frame; return every frame, the source first."""
-    dream = dream_of(name)
+    dream = dream_of(name, way)
     last = max(check["iteration"] for check in BY_NAME[name]["pictures"])
     found = [dream.picture().numpy()]
     for _ in range(last):
@@ -159,12 +168,40 @@ def test_a_first_loss_is_the_one_of_2015(name: str) -> None:
     assert np.all(np.abs(ours - theirs) <= case["loss_relative_first"] * np.abs(theirs))
 
 
+@pytest.mark.parametrize("way", OTHERS, ids=str)
+@EACH_CASE
+def test_other_exact_ways_have_the_first_losses_of_2015(name: str, way: Way) -> None:
+    """Within the same limits, the flat picture's too: ties move gradients, and no features."""
+    case = BY_NAME[name]
+
+    step = dream_of(name, way).step()
+
+    ours = np.array([step.losses[layer] for layer in case["layers"]])
+    theirs = figures(name)["losses"][0]
+    assert np.all(np.abs(ours - theirs) <= case["loss_relative_first"] * np.abs(theirs))
+
+
 @checks("pictures")
 def test_a_frame_is_the_one_of_2015(name: str, check: dict[str, Any]) -> None:
     """The whole loop: Adam in torch7's form, its scale, and when a frame is taken."""
     t = check["iteration"]
 
     apart = np.abs(frames(name)[t] - figures(name)[f"x{t}"])
+
+    assert apart.mean() <= check["mean"]
+    if check["max"] is not None:
+        assert apart.max() <= check["max"]
+
+
+@pytest.mark.parametrize("way", OTHERS, ids=str)
+@checks("pictures", but=DRIFTS)
+def test_other_exact_ways_have_the_frames_of_2015(
+    name: str, check: dict[str, Any], way: Way
+) -> None:
+    """All but four: what differs then is where the dream went, and not how it is computed."""
+    t = check["iteration"]
+
+    apart = np.abs(frames(name, way)[t] - figures(name)[f"x{t}"])
 
     assert apart.mean() <= check["mean"]
     if check["max"] is not None:

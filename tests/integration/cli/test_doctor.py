@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import run
+from dream_core import native
 from dream_core.native import library
 from jobs.connection import connect
 from jobs.settings import PREFIX, Settings
@@ -231,6 +232,18 @@ def test_a_kernel_that_was_not_built_is_said_and_breaks_nothing(
 
     assert line.startswith("ok")
     assert "install g++" in line
+
+
+def test_instructions_that_the_compiler_left_out_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dreams run, by fewer than this CPU has; a newer g++ is the way out."""
+    monkeypatch.setattr(native, "missed", lambda: ("avx512_bf16", "amx"))
+
+    (line,) = [line for line in said(capsys).splitlines() if line[4:].startswith("kernel")]
+
+    assert line.startswith("ok")
+    assert "left out avx512_bf16, amx, which this CPU has: install g++ 11 or newer" in line
 
 
 def test_a_port_that_somebody_has_is_named(

@@ -25,7 +25,9 @@ ROOT = Path(__file__).parents[4]
 CPU = torch.device("cpu")
 OTHERS = [way for way in ways_here(CPU) if way != REFERENCE]
 EXACT = [way for way in OTHERS if way.precision == "exact"]
-LAYERS = thin_model().layer_names
+THIN = thin_model()
+LAYERS = THIN.layer_names
+DOSES = (-1000.0, -1.0, 0.0, 0.5, 1.0, 50.0, 1000.0)
 # Relative L2 of a gradient against float64. At 512 × 384 real networks are held to 0.04 (balanced)
 # and 0.4 (fast): narrow layers and small pictures average less out.
 SCATTER = 1e-5  # where no value is near a kink: a few roundings, and Winograd's own
@@ -152,6 +154,27 @@ def test_layers_of_every_kind_run_beside_each_other(way: Way) -> None:
         assert_close(ours, far, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("way", EXACT, ids=str)
+@pytest.mark.parametrize("rounds_up", [True, False])
+def test_an_odd_row_counts_under_a_max_pool_that_rounds_up_and_else_not(
+    rounds_up: bool, way: Way
+) -> None:
+    """In float32, which is what the kernel takes: each layer alone and all together."""
+    changed = {"rounds_up": rounds_up}
+    layers = [layer.model_copy(update=changed) if layer.is_pool else layer for layer in THIN.layers]
+    model = THIN.model_copy(update={"layers": tuple(layers)})
+    sharp, plain = network_of(model, torch.float64), network_of(model)
+    picture = random_picture(3, 37, 51)
+
+    for asked in [*([name] for name in LAYERS), list(LAYERS)]:
+        fields = {"layers": dict.fromkeys(asked, 1000.0), "image_size": 51}
+        expected = gradient(sharp, REFERENCE, picture, **fields)
+        scatter = apart(gradient(plain, REFERENCE, picture, **fields), expected)
+        found = gradient(plain, way, picture, **fields)
+
+        assert apart(found, expected) < max(2.5 * scatter, SCATTER), asked
+
+
 @pytest.mark.parametrize("way", OTHERS, ids=str)
 def test_what_the_kernel_makes_is_there_for_whoever_reads_it(way: Way) -> None:
     """Its calls wait for one another, and nothing else knows of that."""
@@ -188,6 +211,34 @@ def test_a_gradient_is_as_near_as_its_precision_says(
         for way in OTHERS:
             limit = LIMITS.get(way.precision, max(2.5 * scatter, SCATTER))
             assert apart(gradient(plain, way, picture, **fields), expected) < limit, (way, asked)
+
+
+@pytest.mark.parametrize("off", [1.0, 0.9], ids=["at the source", "off it"])
+def test_a_dose_near_one_is_measured_by_what_dose_0_pulls(off: float) -> None:
+    """Relative to the gradient at dose 0 where the asked one vanishes.
+
+    What is left near dose 1 is a difference of nearly equals, whose error is that of either. At the
+    source, dose 1 leaves exactly zero.
+    """
+    source = random_picture(1, 45, 37)
+    plain, sharp = network_of(thin_model()), network_of(thin_model(), torch.float64)
+
+    def asked(network: Network, way: Way, dose: float) -> Tensor:
+        spec = DreamSpec(model="vgg19", layers={"relu2_2": dose, "relu4_1": dose}, image_size=45)
+        plan = Plan.make(CPU, network.dtype, way)
+        return Dream(source, spec, network=network, plan=plan).gradient(source * off)[0].double()
+
+    scale = asked(sharp, REFERENCE, 0.0).norm()
+    for dose in DOSES:
+        expected = asked(sharp, REFERENCE, dose)
+        scatter = (asked(plain, REFERENCE, dose) - expected).norm()
+        by = max(scale, expected.norm())
+        for way in OTHERS:
+            found = asked(plain, way, dose)
+            error = float((found - expected).norm() / by)
+            limit = max(2.5 * float(scatter / by), SCATTER)
+            assert error < LIMITS.get(way.precision, limit), (way, dose)
+            assert bool(found.any()) is ((dose, off) != (1.0, 1.0))
 
 
 @pytest.mark.parametrize("way", OTHERS, ids=str)

@@ -17,6 +17,31 @@ from dream_core.spec import DreamSpec
 
 KERNEL = pytest.mark.skipif(not native.available(), reason=native.reason())
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
+# What benchmarks.memory does, in float64, which is no way that users are given.
+IN_FLOAT64 = """
+import json, sys
+import torch
+from benchmarks.peak import memory_now, memory_peak
+from benchmarks.plain import random_source, random_weights
+from dream_core.architectures import BUILT_IN
+from dream_core.dream import Dream
+from dream_core.executors import Plan, Way
+from dream_core.forms import Form
+from dream_core.forms.memory import predicted_bytes
+from dream_core.networks import load_network
+from dream_core.spec import DreamSpec
+
+layer, height, width, pooling, executor, precision, *form = json.loads(sys.argv[1])
+model = BUILT_IN["vgg19"]
+network = load_network(model, random_weights(model), pooling=pooling, dtype=torch.float64)
+spec = DreamSpec(layers={layer: 1000.0}, image_size=width, iterations=2, pooling=pooling)
+plan = Plan.make(torch.device("cpu"), torch.float64, Way(executor, precision)).of_form(Form(*form))
+before = memory_now()
+dream = Dream(random_source(height, width), spec, network=network, plan=plan)
+dream.step(), dream.step()
+predicted = before + predicted_bytes(model, spec, (height, width), plan.form, plan.storage)
+print(json.dumps({"error": predicted / memory_peak() - 1}))
+"""
 
 
 @pytest.mark.parametrize(
@@ -49,6 +74,29 @@ def test_the_predicted_peak_is_within_15_percent_of_the_measured_one(shape: tupl
 
     record = json.loads(told.stdout)
     assert abs(record["error"]) < 0.15, record
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        ("relu3_1", 301, 403, "max", "autograd", "exact", "whole", 0, ""),
+        ("relu3_1", 301, 403, "max", "direct", "exact", "whole", 0, ""),
+        pytest.param(
+            ("relu4_1", 301, 403, "avg", "winograd", "exact", "bands", 64, "pool2"), marks=KERNEL
+        ),
+    ],
+    ids=lambda shape: "-".join(map(str, shape[4:7])),
+)
+def test_so_it_is_in_float64(shape: tuple) -> None:
+    """Twice the bytes a value; and torch, without oneDNN, writes down every window it reads."""
+    told = subprocess.run(
+        [sys.executable, "-c", IN_FLOAT64, json.dumps(shape)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert abs(json.loads(told.stdout)["error"]) < 0.15
 
 
 @pytest.mark.parametrize(("executor", "each"), [("winograd", 6 * 2**20), ("direct", 0)])

@@ -373,6 +373,10 @@ def test_what_does_not_fit_is_refused() -> None:
         native.convolve(features, weight, None, threads=1, path="amx")
     with pytest.raises(ValueError, match="0 threads"):
         native.convolve(features, weight, None, threads=0)
+    with pytest.raises(
+        ValueError, match=r"one float32 picture, not \(1, 16, 8, 8\) torch.bfloat16"
+    ):
+        native.convolve_picture(features.bfloat16(), weight, None, threads=1)
 
 
 def test_who_does_what_decides_no_bit(operands: native.Operands, path: str) -> None:

@@ -9,6 +9,7 @@ import torch
 from dream_core import native
 from dream_core.native import library
 from dream_core.native.build import COMPILERS, NotBuilt, build
+from tests.emulated import emulates, kernel_of
 
 
 def test_the_kernel_is_there_for_its_tests() -> None:
@@ -65,6 +66,26 @@ def test_a_library_of_another_release_is_not_used(monkeypatch: pytest.MonkeyPatc
         with monkeypatch.context() as patched:
             patched.setattr(library, name, value)
             assert "of another release" in str(library.load(library.FILE))
+
+
+@pytest.mark.skipif(not emulates(), reason="g++ for x86-64 is what has versions here")
+@pytest.mark.parametrize(
+    ("version", "left_out"),
+    [(0, library.PATHS[1:]), (9, ("avx512_bf16", "amx")), (10, ("amx",))],
+)
+def test_an_older_compiler_builds_what_it_can_and_the_rest_is_named(
+    version: int, left_out: tuple[str, ...], tmp_path: Path
+) -> None:
+    """g++ 10 knows no AMX, 9 no 16 bit either, and clang (0) builds `portable` alone."""
+    here = {*native.paths("float32"), *native.paths("bfloat16")}
+    file = build(tmp_path, ("-O1", f"-DDREAM_GCC={version}"))
+
+    with kernel_of(file, "avx512"):
+        found = {*native.paths("float32"), *native.paths("bfloat16")}
+        missed = native.missed()
+
+    assert found == here - {*left_out}
+    assert missed == tuple(path for path in left_out if path in here)
 
 
 def test_it_runs_on_torchs_own_openmp() -> None:
