@@ -219,7 +219,7 @@ def test_a_record_that_is_no_json_is_counted_and_breaks_no_move(
     job_id = post().json()["id"]
     client.hset(f"dream:{job_id}", "spec", "{")
 
-    fence, _, _ = Scripts(client).run("claim", job_id, "token", "host:0", 15_000)
+    fence, *_ = Scripts(client).run("claim", job_id, "token", "host:0", 15_000)
     assert Scripts(client).run("finish", job_id, fence, "failed", "]") == "failed"
 
     assert told(api, "dream_failed_jobs_total", code="unknown") == 1
