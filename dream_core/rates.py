@@ -83,33 +83,32 @@ def measure_rates(device: torch.device, ways: Sequence[Way]) -> Rated:
     # looks: as in the contest, the clock runs behind it.
     for own in dreams.values():
         own.look(LOOKS_ON_GPU[0], Stopwatch.on(device.type, LONGEST_S))
-    return rate(dreams, Stopwatch.on(device.type, LONGEST_S), LOOKS_ON_GPU)
+    return rate(dreams, Stopwatch.on(device.type, LONGEST_S), on_gpu=True)
 
 
-def rate(
-    dreams: Mapping[Way, Dreams], stopwatch: Stopwatch, looks: Sequence[Look] = LOOKS
-) -> Rated:
+def rate(dreams: Mapping[Way, Dreams], stopwatch: Stopwatch, *, on_gpu: bool = False) -> Rated:
     """Let each way have the same share of the time that there is."""
     costs, iterations = {}, []
     for done, (way, own) in enumerate(dreams.items()):
-        costs[way], taken = _rates(own, stopwatch.part(len(dreams) - done), looks)
+        costs[way], taken = _rates(own, stopwatch.part(len(dreams) - done), on_gpu=on_gpu)
         iterations += taken
     return Rated(costs, busy(iterations))
 
 
-def _rates(
-    dreams: Dreams, stopwatch: Stopwatch, offered: Sequence[Look]
-) -> tuple[Costs, list[Took]]:
+def _rates(dreams: Dreams, stopwatch: Stopwatch, *, on_gpu: bool) -> tuple[Costs, list[Took]]:
     """Look as often as there is time: what looks have told says how long the next will take."""
     looks: list[tuple[Costs, Looked]] = []
-    beside = 0.0  # what the last one took more than its iterations say: a graph is made for each
-    for look in offered:
+    # What the last one took more than its iterations say: on a GPU a graph is made for each. On a
+    # CPU the first one's, which wakes the machine, would keep later ones out that tell the most.
+    beside = 0.0
+    for look in LOOKS_ON_GPU if on_gpu else LOOKS:
         costs = dreams.costs(look)
         if looks and not stopwatch.allows(beside + TAKES * costs.seconds(_fitted(looks))):
             continue
         before = stopwatch.left
         looked = dreams.look(look, stopwatch)
-        beside = max(0.0, before - stopwatch.left - TAKES * looked.iteration.seconds)
+        if on_gpu:
+            beside = max(0.0, before - stopwatch.left - TAKES * looked.iteration.seconds)
         looks.append((costs, looked))
     told = looks[1:] or looks
     return _fitted(told), [looked.iteration for _, looked in told]

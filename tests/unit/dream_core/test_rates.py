@@ -47,6 +47,7 @@ class Dreams:
 
     def __init__(self, machine: Machine, factor: float = 1.3, beside: float = 0.0) -> None:
         self.machine, self.looked, self.beside = machine, list[Look](), beside
+        self.wakes_s = 0.0
         self.true = Costs(**{**asdict(TYPICAL), "elements": factor * TYPICAL.elements})
 
     def costs(self, look: Look) -> Costs:
@@ -56,8 +57,8 @@ class Dreams:
 
     def look(self, look: Look, stopwatch: Stopwatch) -> Looked:
         """Take as long as its work does: once looking only, twice both ways; and what is beside."""
+        self.machine.now += self.beside if self.looked else self.beside + self.wakes_s
         self.looked.append(look)
-        self.machine.now += self.beside
         seconds = self.costs(look).seconds(self.true)
         self.machine.took(1.6 * seconds)
         iteration = stopwatch.time(lambda: self.machine.took(seconds))
@@ -91,10 +92,24 @@ def test_what_a_look_takes_beside_its_iterations_is_reckoned_with(
     machine = Machine(slower)
     own = {way: Dreams(machine, beside=beside) for way in WAYS}
 
-    rate(own, machine.stopwatch(), LOOKS_ON_GPU)
+    rate(own, machine.stopwatch(), on_gpu=True)
 
     assert machine.now < 1.05 * LONGEST_S
     assert all(dreams.looked[0] == LOOKS_ON_GPU[0] for dreams in own.values())
+
+
+def test_on_a_cpu_what_wakes_the_machine_keeps_no_look_out() -> None:
+    """The first look takes long beside its iterations, and says nothing of those that follow."""
+    machine = Machine(0.3)
+    own = {way: Dreams(machine) for way in WAYS}
+    late = {way: Dreams(machine) for way in WAYS}
+    rate(own, machine.stopwatch())
+
+    for dreams in late.values():
+        dreams.wakes_s = 0.3
+    rate(late, machine.stopwatch(LONGEST_S + 0.9))
+
+    assert [dreams.looked for dreams in late.values()] == [dreams.looked for dreams in own.values()]
 
 
 def test_a_few_looks_of_a_gpu_tell_how_long_its_dreams_take() -> None:
@@ -102,7 +117,7 @@ def test_a_few_looks_of_a_gpu_tell_how_long_its_dreams_take() -> None:
     machine = Machine(0.01)
     own = {way: Dreams(machine, beside=0.15) for way in WAYS}
 
-    found = rate(own, machine.stopwatch(), LOOKS_ON_GPU)
+    found = rate(own, machine.stopwatch(), on_gpu=True)
 
     for way, dreams in own.items():
         assert 2 <= len(dreams.looked) <= 4
