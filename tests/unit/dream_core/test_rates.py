@@ -106,8 +106,8 @@ def test_on_a_cpu_what_wakes_the_machine_keeps_no_look_out() -> None:
     rate(own, machine.stopwatch())
 
     for dreams in late.values():
-        dreams.wakes_s = 0.3
-    rate(late, machine.stopwatch(LONGEST_S + 0.9))
+        dreams.wakes_s = LONGEST_S
+    rate(late, machine.stopwatch(LONGEST_S + len(WAYS) * LONGEST_S))
 
     assert [dreams.looked for dreams in late.values()] == [dreams.looked for dreams in own.values()]
 
