@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple
 from math import inf
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, get_args
+from typing import IO, Any, Literal, NamedTuple, TypeVar, get_args
 
 import torch
 
@@ -37,6 +37,7 @@ _ASKS_AGAIN_S = 0.05
 Measure = Callable[[torch.device, Sequence[Way]], Paces]
 MeasureRates = Callable[[torch.device, Sequence[Way]], Rated]
 Machines = dict[str, dict[str, Any]]
+Found = TypeVar("Found", Paces, Rated)
 
 
 class Rate(NamedTuple):
@@ -104,10 +105,9 @@ class Probe:
         known, until = self._known.get(key, (None, 0.0))
         if known is not None and self._now() < until:
             return known
-        found = self._read(key, ways)
-        if found is None:
-            with self._locked():
-                found = self._read(key, ways) or self._measure_paces(device, key, ways)
+        found = self._read_or_measure(
+            lambda: self._read(key, ways), lambda: self._measure_paces(device, key, ways)
+        )
         self._known[key] = found, self._until(found.busy)
         return found
 
@@ -127,11 +127,20 @@ class Probe:
         known, until = self._rates.get(key, (None, 0.0))
         if known is not None and known.costs.keys() >= set(ways) and self._now() < until:
             return known
-        found = self._read_rates(key, ways)
+        found = self._read_or_measure(
+            lambda: self._read_rates(key, ways), lambda: self._measure_rated(device, key, ways)
+        )
+        self._rates[key] = found, self._until(found.busy)
+        return found
+
+    def _read_or_measure(
+        self, read: Callable[[], Found | None], measure: Callable[[], Found]
+    ) -> Found:
+        """Return what the file holds, whoever has its lock; else measure, one process at a time."""
+        found = read()
         if found is None:
             with self._locked():
-                found = self._read_rates(key, ways) or self._measure_rated(device, key, ways)
-        self._rates[key] = found, self._until(found.busy)
+                found = read() or measure()
         return found
 
     def _measure_paces(self, device: torch.device, key: str, ways: Sequence[Way]) -> Paces:
