@@ -12,7 +12,7 @@ from dream_core.model import PICTURE, Model, Origin, Pooling
 from dream_core.networks import Network, load_network
 from dream_core.spec import DreamSpec
 
-WIDTHS = (6, 6, 8, 8, 10)
+WIDTHS = (10, 10, 12, 12, 14)
 
 
 def thin_model(

@@ -8,10 +8,8 @@ from torch import Tensor
 
 from dream_core import native
 from dream_core.executors import rooms
-from dream_core.forms.chain import Chain, is_3_by_3
+from dream_core.forms.chain import MOST_PLANES, Chain, is_for_the_kernel
 from dream_core.model import PICTURE, Layer
-
-MOST_PLANES = 4  # channels up to which the kernel has a form of its own for a picture
 
 
 class WinogradConvolutions:
@@ -29,14 +27,15 @@ class WinogradConvolutions:
         self._in_planes = native.paths(operands)[:1] != ("amx",)
 
     def takes(self, chain: Chain) -> bool:
-        """Whether it is 3 × 3 without stride, and what its bits would say is what a way back asks.
+        """Whether it is one for the kernel, and what its bits would say is what a way back asks.
 
         The kernel's bits of a max pool say "above zero" too, which only a ReLU means.
         """
         layer = chain.first
-        if layer.kind != "convolution" or not is_3_by_3(layer):
+        if layer.kind != "convolution":
             return False
-        if self._weights[f"{layer.name}.weight"].dtype != torch.float32:
+        weight = self._weights[f"{layer.name}.weight"]
+        if weight.dtype != torch.float32 or not is_for_the_kernel(layer, weight.shape[1]):
             return False
         return chain.rectified or chain.pool is None or chain.pool.kind == "average_pool"
 

@@ -4,7 +4,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from dream_core.model import Layer
+from dream_core.model import PICTURE, Layer
+
+MOST_PLANES = 4  # channels up to which the native kernel has a form of its own for a picture
+FEWEST_READ = 9  # channels of features from which the kernel is the one to take
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,15 @@ def is_3_by_3(layer: Layer) -> bool:
     """Whether Winograd has a form for a convolution, in the native kernel and in torch."""
     shape = (layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups)
     return shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1)
+
+
+def is_for_the_kernel(layer: Layer, reads: int) -> bool:
+    """Whether the native kernel, where there is one, takes a convolution of so many channels.
+
+    Of few it wins nothing over torch, and a tile rounds more than nine products in a row do.
+    """
+    of_picture = layer.inputs == (PICTURE,) and reads <= MOST_PLANES
+    return is_3_by_3(layer) and (of_picture or reads >= FEWEST_READ)
 
 
 def chains(layers: Sequence[Layer], asked: Collection[str]) -> Iterator[Chain]:

@@ -6,7 +6,7 @@ once; behind it stay bits. Counted in bytes.
 
 from collections.abc import Collection, Mapping, Sequence
 
-from dream_core.forms.chain import Chain, halves, is_3_by_3
+from dream_core.forms.chain import Chain, halves, is_3_by_3, is_for_the_kernel
 from dream_core.forms.over import planned, with_spare
 from dream_core.forms.storage import FULL, HALF, Storage
 from dream_core.forms.strips import FEWEST_CHANNELS, POINTS, POINTS_AT_ONCE, STRIP
@@ -123,7 +123,7 @@ class LeanRun:
         shorter = PICTURE in layer.inputs and self._of_picture and forth < self._storage.full
         copied = forth * read if shorter else 0
         if _in_strips(chain):
-            return copied + (0 if self._storage.kernel_forth else self._strip(layer, forth))
+            return copied + self._strip(layer, forth, self._storage.kernel_forth)
         full = values[layer.name]
         masks = (2 * MASK + (forth if chain.pool else 0)) * full
         return copied + max(masks, self._unfolded(layer, forth, read))
@@ -139,20 +139,22 @@ class LeanRun:
             read = sum(values[name] for name in layer.inputs)
             return given + (MASK * read if self._kept(chain) else 0)
         if _in_strips(chain):
-            return given + (0 if self._storage.kernel_back else self._strip(layer, back))
+            return given + self._strip(layer, back, self._storage.kernel_back)
         working = given + self._unfolded(layer, back, values[layer.inputs[0]])
         if not self._kept(chain):
             return working
         return back * full + max(MASK * full, working)
 
-    def _strip(self, layer: Layer, each: int) -> int:
+    def _strip(self, layer: Layer, each: int, by_kernel: bool) -> int:
         """Return what torch takes for a strip of rows, and for filters turned to points of tiles.
 
-        Of a strip there are up to three: what a convolution reads behind a pool, what it makes, and
-        that as torch works on it.
+        Nothing where the native kernel runs it. Of a strip there are up to three: what a
+        convolution reads behind a pool, what it makes, and that as torch works on it.
         """
         (read,) = layer.inputs
         inputs = layer.channels * self._values[read] // self._values[layer.name]
+        if by_kernel and is_for_the_kernel(layer, inputs):
+            return 0
         by_tiles = each >= FULL and min(inputs, layer.channels) >= FEWEST_CHANNELS
         points = POINTS * inputs * layer.channels + 2 * POINTS_AT_ONCE if by_tiles else 0
         strip = STRIP * inputs // max(inputs, layer.channels)

@@ -15,8 +15,9 @@ DTYPES: dict[Operands, torch.dtype] = {"float32": torch.float32, "bfloat16": tor
 
 FILE = Path(__file__).with_name("winograd.so")
 # Of the bits that come out, as dream_version in winograd.cpp: raised with any change of a sum's
-# order or of what is multiplied. A plan names it, so that no dream goes on with other bits.
-VERSION = 8
+# order, of what is multiplied or of which layers it takes. A plan names it, so that no dream goes
+# on with other bits.
+VERSION = 9
 # In the order of FACES in winograd.cpp.
 PATHS = ("portable", "avx2", "avx512", "avx512_bf16", "amx")
 BEST_FIRST: dict[Operands, tuple[str, ...]] = {

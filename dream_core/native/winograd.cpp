@@ -265,7 +265,7 @@ bool has(int path) { return path == 0; }
 extern "C" {
 
 // Of the bits that come out: library.py's VERSION.
-int dream_version() { return 8; }
+int dream_version() { return 9; }
 
 // How many bytes a Call has: who has another idea of it comes from another release.
 int64_t dream_call_bytes() { return sizeof(Call); }

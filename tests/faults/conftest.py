@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder of real VGGs with random weights: `thin`, and `wide`, whose steps take long."""
     folder = tmp_path_factory.mktemp("models")
-    for name, widths in (("thin", (4, 4, 6, 6, 8)), ("wide", (32, 32, 32, 32, 32))):
+    for name, widths in (("thin", (10, 10, 12, 12, 14)), ("wide", (32, 32, 32, 32, 32))):
         model = thin_model(widths=widths, name=name)
         home = folder / name
         home.mkdir()

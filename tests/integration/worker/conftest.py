@@ -12,7 +12,7 @@ from dream_core.architectures.vgg import VGG19, vgg
 from dream_core.catalogue import MODEL_FILE, WEIGHTS_FILE
 from dream_core.model import PICTURE, Model, Origin
 
-WIDTHS = (4, 4, 6, 6, 8)
+WIDTHS = (10, 10, 12, 12, 14)
 
 AddModel = Callable[..., Path]
 

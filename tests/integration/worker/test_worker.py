@@ -10,6 +10,7 @@ import redis
 from dream_core import native
 from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
+from dream_core.executors import Plan
 from dream_core.picture.read import read
 from dream_core.picture.source import working_source
 from dream_core.picture.write import encode_png
@@ -51,7 +52,7 @@ def test_a_job_comes_out_as_the_engine_alone_would_dream_it(
     assert job.progress.fraction == 1
     assert job.progress.losses.keys() == {"relu2_1"}
     source, _ = working_source(read(store.read_source(job.id)), (51, 64))
-    dream = Dream(source, asked)
+    dream = Dream(source, asked, plan=Plan(**job.run.plan))
     for iteration in range(5):
         if iteration in (0, 3, 4):
             expected = encode_png(np.asarray(dream.picture()))

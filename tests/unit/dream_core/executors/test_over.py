@@ -19,11 +19,11 @@ PICTURE_3 = random_picture(3, 69, 50)
 
 
 def convolution(name: str, reads: str) -> tuple[Layer, Layer]:
-    """Return a 3 × 3 convolution of eight channels, and its ReLU."""
+    """Return a 3 × 3 convolution of twelve channels, and its ReLU."""
     window = {"kernel": (3, 3), "padding": (1, 1)}
     return (
-        Layer(name=f"conv_{name}", kind="convolution", inputs=(reads,), channels=8, **window),
-        Layer(name=name, kind="relu", inputs=(f"conv_{name}",), channels=8),
+        Layer(name=f"conv_{name}", kind="convolution", inputs=(reads,), channels=12, **window),
+        Layer(name=name, kind="relu", inputs=(f"conv_{name}",), channels=12),
     )
 
 
@@ -35,13 +35,13 @@ BRANCHED = model_of(
         *convolution("left", "stem"),
         *convolution("far", "left"),
         *convolution("right", "stem"),
-        Layer(name="sum", kind="add", inputs=("far", "right"), channels=8),
+        Layer(name="sum", kind="add", inputs=("far", "right"), channels=12),
         *convolution("one", "sum"),
         *convolution("two", "one"),
         *convolution("three", "two"),
     ),
 )
-DEEP = thin_model(widths=(8, 8, 16, 16, 24))
+DEEP = thin_model(widths=(12, 12, 16, 16, 24))
 
 
 class Overs:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from dream_core import native
 from dream_core.architectures.vgg import VGG16, VGG19
 from dream_core.catalogue import Catalogue
 from dream_core.dream import Dream
@@ -62,33 +63,33 @@ MIXED = (
 
 
 def convolution(name: str, reads: str, side: int = 3) -> Layer:
-    """Return a convolution of eight channels that keeps the size."""
+    """Return a convolution of as few channels as the kernel takes that keeps the size."""
     window = {"kernel": (side, side), "padding": (side // 2, side // 2)}
-    return Layer(name=name, kind="convolution", inputs=(reads,), channels=8, **window)
+    return Layer(name=name, kind="convolution", inputs=(reads,), channels=9, **window)
 
 
 def pool(name: str, reads: str, **fields: object) -> Layer:
     """Return a max pool that halves the size."""
-    shape = {"inputs": (reads,), "channels": 8, "kernel": (2, 2), "stride": (2, 2)}
+    shape = {"inputs": (reads,), "channels": 9, "kernel": (2, 2), "stride": (2, 2)}
     return Layer.model_validate({"name": name, "kind": "max_pool", **shape, **fields})
 
 
 # What the kernel has made, read by every other form, forth and back; and by two at once.
 BETWEEN = (
     convolution("first", PICTURE),
-    Layer(name="alive", kind="relu", inputs=("first",), channels=8),
+    Layer(name="alive", kind="relu", inputs=("first",), channels=9),
     convolution("wide", "alive", 5),
     convolution("second", "wide"),
     pool("halved", "second"),
     convolution("third", "halved"),
-    Layer(name="norm", kind="local_response_norm", inputs=("third",), channels=8, size=3),
+    Layer(name="norm", kind="local_response_norm", inputs=("third",), channels=9, size=3),
     convolution("fourth", "norm"),
     pool("soft", "fourth", kind="average_pool", kernel=(3, 3), stride=(1, 1), padding=(1, 1)),
     convolution("fifth", "soft"),
-    Layer(name="sum", kind="add", inputs=("fifth", "fourth"), channels=8),
+    Layer(name="sum", kind="add", inputs=("fifth", "fourth"), channels=9),
     convolution("left", "sum"),
     convolution("right", "sum"),
-    Layer(name="both", kind="concatenate", inputs=("left", "right"), channels=16),
+    Layer(name="both", kind="concatenate", inputs=("left", "right"), channels=18),
     convolution("last", "both"),
 )
 
@@ -239,6 +240,32 @@ def test_a_dose_near_one_is_measured_by_what_dose_0_pulls(off: float) -> None:
             limit = max(2.5 * float(scatter / by), SCATTER)
             assert error < LIMITS.get(way.precision, limit), (way, dose)
             assert bool(found.any()) is ((dose, off) != (1.0, 1.0))
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize(("channels", "taken"), [(8, 0), (9, 2)])
+def test_convolutions_of_few_channels_are_torchs_own(
+    channels: int, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for that of the picture, for which the kernel has a form of its own."""
+    calls = dict.fromkeys(("convolve", "pull_back", "convolve_picture"), 0)
+
+    def count(name: str) -> None:
+        kernels = getattr(native, name)
+
+        def counted(*args: Tensor, **fields: object) -> object:
+            calls[name] += 1
+            return kernels(*args, **fields)
+
+        monkeypatch.setattr(native, name, counted)
+
+    for name in calls:
+        count(name)
+    network = network_of(thin_model((2, 1), (channels, 16))).run_by(Way("winograd", "exact"))
+
+    pulled(network, random_picture(2, 17, 23), ["relu2_1"])
+
+    assert calls == {"convolve": taken, "pull_back": taken, "convolve_picture": 1}
 
 
 @pytest.mark.parametrize("way", OTHERS, ids=str)

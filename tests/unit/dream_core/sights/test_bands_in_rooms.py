@@ -13,7 +13,7 @@ from dream_core.networks import load_network
 from dream_core.sights import look
 from tests.thin import random_picture, random_weights, thin_model
 
-MODEL = thin_model(widths=(8, 16, 32, 64, 64))
+MODEL = thin_model(widths=(16, 32, 64, 128, 128))
 PICTURE = random_picture(3, 384, 512)
 FIVE = [f"relu{block}_1" for block in range(1, 6)]
 NEVER = 1 << 60
