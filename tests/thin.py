@@ -80,3 +80,9 @@ def gradient(network: Network, way: Way, picture: Tensor, **fields: object) -> T
 def apart(one: Tensor, other: Tensor) -> float:
     """Return the relative L2 distance."""
     return float((one - other).norm() / other.norm())
+
+
+def patchwork(seed: int, height: int, width: int) -> Tensor:
+    """Return a picture of flat patches, in which windows of pools tie: (3, H, W) float32 RGB."""
+    cells = torch.rand(1, 3, 5, 4, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(cells, (height, width), mode="nearest")[0]

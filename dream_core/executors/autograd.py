@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dream_core.executors.equals import NONE, Windows
 from dream_core.executors.executor import Given
 from dream_core.model import PICTURE, Layer
 
@@ -22,7 +23,11 @@ class Autograd:
         self._weights = weights
 
     def forward(
-        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+        self,
+        picture: Tensor,
+        layers: Sequence[Layer],
+        asked: Collection[str],
+        equals: Mapping[str, Windows] = NONE,  # noqa: ARG002 (equals tie here by themselves)
     ) -> tuple[dict[str, Tensor], "AutogradTape"]:
         """Run `layers` in order; see `Executor.forward`."""
         last_reader = {name: layer.name for layer in layers for name in layer.inputs}

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dream_core.executors import rooms
+from dream_core.executors.equals import Windows
 
 WORD = 16
 PLACES = 4  # of a window
@@ -112,6 +113,27 @@ def pool(
     if not rectified:
         rows.copy_(_ordered(rows))
     return pooled, words
+
+
+def let_first_pass(words: Tensor, windows: Windows, channels: int) -> None:
+    """Let pass, in windows that hold equals, the first of those that are equal to what passed.
+
+    Args:
+        words: from `pool`; written.
+        windows: (h, w).
+        channels: of what was pooled.
+    """
+    length = windows.upper.shape[1] * channels
+    shares = _make_shares(torch.int16, length, words.device)
+    step = max(1, _AT_ONCE // shares.nbytes)
+    for place, before, where in windows.moves():
+        for few, packed in zip(torch.split(where, step), torch.split(words, step), strict=True):
+            truths = few.repeat_interleave(channels, dim=1) * shares
+            here = packed.new_empty(len(few), packed.shape[2])
+            _fold(functional.pad(truths, (0, WORD * here.shape[1] - length)), here)
+            here &= ~packed[:, place]  # those that passed
+            packed[:, place] |= here
+            packed[:, before] &= ~here
 
 
 def unpool(

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from dream_core import native
 from dream_core.executors import bits, rooms, strips, tiled
+from dream_core.executors.equals import Windows
 from dream_core.executors.packed import Packed, packs, turns
 from dream_core.executors.pools import average, shaped, unpool
 from dream_core.forms.chain import Chain, is_3_by_3
@@ -31,11 +32,14 @@ class Convolutions(Protocol):
     def takes(self, chain: Chain) -> bool:
         """Whether it has a form for such a chain."""
 
-    def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Passes]:
+    def forward(
+        self, chain: Chain, features: Tensor, equals: Windows | None = None
+    ) -> tuple[Tensor, Passes]:
         """Return what comes out, channels-last, and where the way back passes.
 
         On a CPU those are bits: where the convolution's own output is above zero, if a ReLU
-        follows, and where a max pool chose it, if one does; None where everything passes.
+        follows, and where a max pool chose it, if one does; None where everything passes. Of
+        `equals` in its windows, the first passes.
         """
 
     def backward(self, chain: Chain, gradient: Tensor, alive: Passes, seen: torch.Size) -> Tensor:
@@ -59,8 +63,16 @@ class TorchConvolutions:
         """Every one."""
         return chain.first.kind == "convolution"
 
-    def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, chain: Chain, features: Tensor, equals: Windows | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """See `Convolutions`."""
+        out, alive = self._run(chain, features)
+        if alive is not None and equals is not None:
+            bits.let_first_pass(alive, equals, chain.first.channels)
+        return out, alive
+
+    def _run(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
         native.settle()
         layer, pool = chain.first, chain.pool
         features = rooms.converted(features, self.gives)

@@ -15,6 +15,7 @@ from dream_core import native
 from dream_core.executors import bits, rooms
 from dream_core.executors.autograd import cropped, pull_back, run_layer
 from dream_core.executors.convolutions import Convolutions
+from dream_core.executors.equals import NONE, Windows
 from dream_core.executors.executor import Given
 from dream_core.executors.pools import average, unpool
 from dream_core.forms.chain import Chain, halves
@@ -41,7 +42,11 @@ class Direct:
         self.gives: torch.dtype | None = forth[0].gives
 
     def forward(
-        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+        self,
+        picture: Tensor,
+        layers: Sequence[Layer],
+        asked: Collection[str],
+        equals: Mapping[str, Windows] = NONE,
     ) -> tuple[dict[str, Tensor], "DirectTape"]:
         """Run `layers` in order; see `Executor.forward`."""
         ordered = planned(layers, asked)
@@ -53,7 +58,9 @@ class Direct:
         way_back: list[tuple[Chain, Back]] = []
         with torch.no_grad(), native.in_a_row(rooms.let_here):
             for chain in ordered:
-                out, back = self._run(chain, [alive[name] for name in chain.inputs])
+                reads = [alive[name] for name in chain.inputs]
+                out, back = self._run(chain, reads, equals.get(chain.name))
+                del reads
                 alive[chain.name] = out
                 way_back.append((chain, back))
                 if chain.name in asked:
@@ -63,24 +70,30 @@ class Direct:
                         del alive[name]
         return features, DirectTape(like, shape, way_back)
 
-    def _run(self, chain: Chain, inputs: Sequence[Tensor]) -> tuple[Tensor, Back]:
+    def _run(
+        self, chain: Chain, inputs: Sequence[Tensor], equals: Windows | None
+    ) -> tuple[Tensor, Back]:
         layer = chain.first
         if layer.kind == "convolution":
-            return self._convolve(chain, inputs[0])
+            return self._convolve(chain, inputs[0], equals)
         native.settle()
         match layer.kind:
             case "concatenate":
                 return _concatenate(inputs)
             case "add":
                 return _add(inputs)
+            case "max_pool" if halves(layer):
+                return _pool(layer, inputs[0], equals)
             case _:
                 return _alone(layer)(layer, inputs[0])
 
-    def _convolve(self, chain: Chain, features: Tensor) -> tuple[Tensor, Back]:
+    def _convolve(
+        self, chain: Chain, features: Tensor, equals: Windows | None
+    ) -> tuple[Tensor, Back]:
         forth = next(form for form in self._forth if form.takes(chain))
         back = next(form for form in self._back if form.takes(chain))
         seen = features.shape
-        out, alive = forth.forward(chain, features)
+        out, alive = forth.forward(chain, features, equals)
         return out, lambda gradient: [back.backward(chain, gradient, alive, seen)]
 
 
@@ -133,7 +146,7 @@ def _alone(layer: Layer) -> Callable[[Layer, Tensor], tuple[Tensor, Back]]:
     """Return what runs a layer that stands in no chain and has one input."""
     if layer.kind == "relu":
         return _rectify
-    return _pool if layer.kind == "average_pool" or halves(layer) else _refer
+    return _pool if layer.kind == "average_pool" else _refer
 
 
 def _rectify(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
@@ -152,13 +165,15 @@ def _rectify(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
     return functional.leaky_relu(features, slope) if slope else out, back
 
 
-def _pool(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
+def _pool(layer: Layer, features: Tensor, equals: Windows | None = None) -> tuple[Tensor, Back]:
     features = features.contiguous(memory_format=torch.channels_last)
     height, width = features.shape[2:]
     if layer.kind == "average_pool":
         alive, pooled = None, average(features, layer)
     else:
         pooled, alive = bits.pool(features, rounds_up=layer.rounds_up, rectified=False)
+        if equals is not None:
+            bits.let_first_pass(alive, equals, features.shape[1])
 
     def back(gradient: Tensor) -> list[Tensor]:
         gradient = gradient.contiguous(memory_format=torch.channels_last)

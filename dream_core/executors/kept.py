@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dream_core.executors.convolutions import Passes
+from dream_core.executors.equals import Windows
 from dream_core.executors.pools import average, shaped, unpool
 from dream_core.forms.chain import Chain
 from dream_core.model import Layer
@@ -46,8 +47,14 @@ class KeptConvolutions:
         """Every one."""
         return chain.first.kind == "convolution"
 
-    def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Passes]:
-        """See `Convolutions`; the way back passes where a ReLU gave something, and a pool found."""
+    def forward(
+        self, chain: Chain, features: Tensor, equals: Windows | None = None
+    ) -> tuple[Tensor, Passes]:
+        """See `Convolutions`; the way back passes where a ReLU gave something, and a pool found.
+
+        Equals aren't looked for on a GPU, which would have to wait for what is found.
+        """
+        assert equals is None  # noqa: S101
         layer, pool = chain.first, chain.pool
         out = functional.conv2d(
             features.to(self.gives, memory_format=self._layout),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dream_core import native
 from dream_core.executors import rooms
+from dream_core.executors.equals import Windows
 from dream_core.forms.chain import MOST_PLANES, Chain, is_for_the_kernel
 from dream_core.model import PICTURE, Layer
 
@@ -39,7 +40,9 @@ class WinogradConvolutions:
             return False
         return chain.rectified or chain.pool is None or chain.pool.kind == "average_pool"
 
-    def forward(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, chain: Chain, features: Tensor, equals: Windows | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """See `Convolutions`."""
         layer, pool = chain.first, chain.pool
         weight = self._weights[f"{layer.name}.weight"]
@@ -80,6 +83,9 @@ class WinogradConvolutions:
             threads=threads,
             operands=self._operands,
         )
+        if alive is not None and equals is not None:
+            native.settle()
+            native.let_first_pass(alive, equals.moves())
         return out, alive
 
     def backward(

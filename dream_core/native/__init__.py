@@ -3,6 +3,7 @@
 from dream_core.native.convolution import (
     convolve,
     convolve_picture,
+    let_first_pass,
     new_alive,
     pull_back,
     pull_back_to_picture,
@@ -29,6 +30,7 @@ __all__ = [
     "convolve_picture",
     "correlate",
     "in_a_row",
+    "let_first_pass",
     "missed",
     "new_alive",
     "paths",

@@ -1,5 +1,6 @@
 """The kernel on torch's tensors: checks what it is given, hands over addresses and scratch room."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -33,6 +34,22 @@ def new_alive(channels: int, height: int, width: int) -> Tensor:
     first in reading order, as torch does. H and W are the convolution's own under a pool too.
     """
     return torch.empty(height, width, -(-channels // 8), dtype=torch.uint8)
+
+
+def let_first_pass(alive: Tensor, moves: Sequence[tuple[int, int, Tensor]]) -> None:
+    """Let pass, in windows of a max pool that hold equals, the first that is equal to the choice.
+
+    Args:
+        alive: what `convolve` wrote under `max`, which is done: it waits in no row. Written.
+        moves: from which place of a 2 × 2 window to which other, in reading order, and in which
+            windows, (h, w) bool; one after the other.
+    """
+    for place, before, where in moves:
+        rows, columns = where.nonzero(as_tuple=True)
+        left = (2 * rows + place // 2, 2 * columns + place % 2)
+        taken = (2 * rows + before // 2, 2 * columns + before % 2)
+        alive[taken] |= alive[left]
+        alive[left] = 0
 
 
 def unpack(alive: Tensor, channels: int) -> Tensor:

@@ -81,8 +81,9 @@ class Bands:
 
     def _look(self, sums: Sums) -> None:
         """Run every band and look on from what they make."""
+        equals = self._network.equals_at(self._picture, self._cut)
         self._features, self._tape = self._network.forward_from(
-            self._cut, self._put_together(sums), self._deep
+            self._cut, self._put_together(sums), self._deep, equals
         )
 
     def _put_together(self, sums: Sums) -> Tensor:

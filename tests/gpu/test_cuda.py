@@ -116,11 +116,11 @@ class Wrapped:
     gives: torch.dtype | None = None
 
     def forward(
-        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str], *equals: object
     ) -> tuple[dict[str, Tensor], ExecutorTape]:
         """Look."""
         self.look(picture)
-        features, tape = self.inner.forward(picture, layers, asked)
+        features, tape = self.inner.forward(picture, layers, asked, *equals)
         return features, WayBack(tape, picture, self.back)
 
 

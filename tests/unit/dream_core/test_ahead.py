@@ -188,11 +188,11 @@ class Wall:
     gives = None
 
     def forward(
-        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str], *equals: object
     ) -> tuple[dict[str, Tensor], ExecutorTape]:
         """Look, and make the way back lead nowhere where the wall is."""
         self.looks += 1
-        features, tape = self.inner.forward(picture, layers, asked)
+        features, tape = self.inner.forward(picture, layers, asked, *equals)
         known = [number for number, one in enumerate(self.seen) if torch.equal(one, picture)]
         if not known:
             self.seen.append(picture.clone())

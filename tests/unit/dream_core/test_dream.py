@@ -385,10 +385,10 @@ class Overflowing:
         self.lean, self.gives = inner.lean, inner.gives
 
     def forward(
-        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str], *equals: object
     ) -> tuple[dict[str, Tensor], ExecutorTape]:
         """Look, and make the way back lead nowhere."""
-        features, tape = self.inner.forward(picture, layers, asked)
+        features, tape = self.inner.forward(picture, layers, asked, *equals)
         self.times -= 1
         return features, tape if self.times < 0 else Nowhere(tape)
 
@@ -402,11 +402,11 @@ class Steep:
     gives = None
 
     def forward(
-        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str], *equals: object
     ) -> tuple[dict[str, Tensor], "Steep"]:
         """Look; the way back is this object's own."""
         self._like = picture
-        return self.inner.forward(picture, layers, asked)[0], self
+        return self.inner.forward(picture, layers, asked, *equals)[0], self
 
     def backward(self, gradients: Mapping[str, Tensor]) -> Tensor:
         """Return the same at every value."""

@@ -19,7 +19,7 @@ from dream_core.networks import Network, load_network
 from dream_core.picture import read, working_source
 from dream_core.spec import DreamSpec
 from tests.branches import BRANCHES, model_of
-from tests.thin import apart, gradient, network_of, random_picture, thin_model
+from tests.thin import apart, gradient, network_of, patchwork, random_picture, thin_model
 
 ROOT = Path(__file__).parents[4]
 
@@ -212,6 +212,30 @@ def test_a_gradient_is_as_near_as_its_precision_says(
         for way in OTHERS:
             limit = LIMITS.get(way.precision, max(2.5 * scatter, SCATTER))
             assert apart(gradient(plain, way, picture, **fields), expected) < limit, (way, asked)
+
+
+@pytest.mark.parametrize("rounds_up", [True, False])
+@pytest.mark.parametrize("blocks", [VGG16, VGG19], ids=["vgg16", "vgg19"])
+def test_where_windows_tie_a_gradient_is_as_near(blocks: Sequence[int], rounds_up: bool) -> None:
+    """At the source of a picture of flat patches, whatever a rounding makes the largest."""
+    model = thin_model(blocks)
+    changed = {"rounds_up": rounds_up}
+    rounded = [each.model_copy(update=changed) if each.is_pool else each for each in model.layers]
+    model = model.model_copy(update={"layers": tuple(rounded)})
+    source = patchwork(1, 133, 98)
+    plain, sharp = network_of(model), network_of(model, torch.float64)
+
+    def at_source(network: Network, way: Way, layer: str) -> Tensor:
+        spec = DreamSpec(model="vgg19", layers={layer: 1000.0}, image_size=133)
+        plan = Plan.make(CPU, network.dtype, way)
+        return Dream(source, spec, network=network, plan=plan).gradient(source)[0].double()
+
+    for layer in ("relu2_1", "pool2", "relu3_1", "relu4_1"):
+        expected = at_source(sharp, REFERENCE, layer)
+        scatter = apart(at_source(plain, REFERENCE, layer), expected)
+        for way in OTHERS:
+            limit = LIMITS.get(way.precision, max(2.5 * scatter, SCATTER))
+            assert apart(at_source(plain, way, layer), expected) < limit, (way, layer)
 
 
 @pytest.mark.parametrize("off", [1.0, 0.9], ids=["at the source", "off it"])

@@ -46,15 +46,15 @@ class Recorder:
     """An executor that tells what it was asked to run."""
 
     def __init__(self, inner: Autograd) -> None:
-        self.inner = inner
+        self.inner, self.lean = inner, inner.lean
         self.ran: list[str] = []
 
     def forward(
-        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str], *equals: object
     ) -> tuple[dict[str, Tensor], ExecutorTape]:
         """Write down the layers, then run them."""
         self.ran = [layer.name for layer in layers]
-        return self.inner.forward(picture, layers, asked)
+        return self.inner.forward(picture, layers, asked, *equals)
 
 
 def test_a_network_runs_no_deeper_than_the_deepest_layer_asked() -> None:

@@ -16,7 +16,7 @@ from dream_core.model import Layer, Pooling
 from dream_core.sights import look
 from dream_core.spec import DreamSpec
 from tests.emulated import every_path
-from tests.thin import apart, network_of, random_picture, thin_model, thin_network
+from tests.thin import apart, network_of, patchwork, random_picture, thin_model, thin_network
 
 LIMIT = {torch.float64: 1e-12, torch.float32: 2e-3}  # relative L2, performance.md §4
 # In `fast`, about twice of what was measured: a band begins elsewhere in a tile of Winograd, which
@@ -115,6 +115,24 @@ def test_tapes_that_are_bits_lead_back_to_the_same_gradient(
     assert found == pytest.approx(losses, rel=LIMIT[dtype])
 
 
+@pytest.mark.parametrize("form", PARTS, ids=str)
+@pytest.mark.parametrize(
+    "way",
+    [Way("direct", "exact"), pytest.param(Way("winograd", "exact"), marks=KERNEL)],
+    ids=str,
+)
+def test_where_windows_tie_parts_choose_as_the_whole_does(way: Way, form: Form) -> None:
+    """At the source of a picture of flat patches: a part begins elsewhere in a tile."""
+    source = patchwork(1, 259, 37)
+    # The reference's float64 rounds otherwise from place to place, and chooses by that.
+    sharp = started(WHOLE, source=source, way=Way("direct", "exact"), layers=FIVE)
+    expected, _ = sharp.gradient(source.double())
+
+    found, _ = started(form, torch.float32, source, way, layers=FIVE).gradient(source)
+
+    assert apart(found.double(), expected) < LIMIT[torch.float32]
+
+
 @pytest.mark.parametrize("path", [path for _, path in every_path("bfloat16")], indirect=True)
 @pytest.mark.parametrize("cut", ["pool1", "pool2"])
 def test_few_channels_at_the_cut_are_not_read_as_a_picture(path: str, cut: str) -> None:
@@ -148,10 +166,10 @@ class Counted:
         self.asked: list[set[str]] = []
 
     def forward(
-        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str]
+        self, picture: Tensor, layers: Sequence[Layer], asked: Collection[str], *equals: object
     ) -> tuple[dict[str, Tensor], ExecutorTape]:
         self.asked.append(set(asked))
-        return self.executor.forward(picture, layers, asked)
+        return self.executor.forward(picture, layers, asked, *equals)
 
 
 @pytest.mark.parametrize(
