@@ -86,3 +86,11 @@ def patchwork(seed: int, height: int, width: int) -> Tensor:
     """Return a picture of flat patches, in which windows of pools tie: (3, H, W) float32 RGB."""
     cells = torch.rand(1, 3, 5, 4, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.interpolate(cells, (height, width), mode="nearest")[0]
+
+
+def staircase(seed: int, height: int, width: int) -> Tensor:
+    """Return slanted edges, along which values tie that aren't side by side: (3, H, W) float32."""
+    down, across = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    colours = torch.rand(4, 3, generator=torch.Generator().manual_seed(seed))
+    stripes = (down + across) // 6 % 2 + 2 * ((down - 2 * across) // 17 % 2)
+    return colours[stripes].permute(2, 0, 1).contiguous()

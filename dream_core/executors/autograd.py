@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dream_core.executors.equals import NONE, Windows
 from dream_core.executors.executor import Given
+from dream_core.executors.ties import NONE, Ties
 from dream_core.model import PICTURE, Layer
 
 
@@ -27,7 +27,7 @@ class Autograd:
         picture: Tensor,
         layers: Sequence[Layer],
         asked: Collection[str],
-        equals: Mapping[str, Windows] = NONE,  # noqa: ARG002 (equals tie here by themselves)
+        ties: Ties = NONE,  # noqa: ARG002 (they do so here by themselves)
     ) -> tuple[dict[str, Tensor], "AutogradTape"]:
         """Run `layers` in order; see `Executor.forward`."""
         last_reader = {name: layer.name for layer in layers for name in layer.inputs}

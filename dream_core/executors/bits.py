@@ -9,7 +9,7 @@ filled up; bit k of word j says whether value j of part k is stopped. Of a 2 × 
 windows has four rows of words, one for each place of a window: the one that passes isn't stopped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from math import inf, prod
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dream_core.executors import rooms
-from dream_core.executors.equals import Windows
+from dream_core.executors.ties import Move
 
 WORD = 16
 PLACES = 4  # of a window
@@ -115,18 +115,18 @@ def pool(
     return pooled, words
 
 
-def let_first_pass(words: Tensor, windows: Windows, channels: int) -> None:
-    """Let pass, in windows that hold equals, the first of those that are equal to what passed.
+def let_first_pass(words: Tensor, moves: Sequence[Move], length: int) -> None:
+    """Let pass, in windows that tie, the first of what is equal to what passed.
 
     Args:
         words: from `pool`; written.
-        windows: (h, w).
-        channels: of what was pooled.
+        moves: of its windows.
+        length: of a row of what was pooled, in values.
     """
-    length = windows.upper.shape[1] * channels
     shares = _make_shares(torch.int16, length, words.device)
     step = max(1, _AT_ONCE // shares.nbytes)
-    for place, before, where in windows.moves():
+    for place, before, where in moves:
+        channels = length // where.shape[1]
         for few, packed in zip(torch.split(where, step), torch.split(words, step), strict=True):
             truths = few.repeat_interleave(channels, dim=1) * shares
             here = packed.new_empty(len(few), packed.shape[2])

@@ -1,6 +1,6 @@
 """Convolutions with the ReLU and the pool behind them, forth and back, in torch's own operators."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from dream_core import native
 from dream_core.executors import bits, rooms, strips, tiled
-from dream_core.executors.equals import Windows
 from dream_core.executors.packed import Packed, packs, turns
 from dream_core.executors.pools import average, shaped, unpool
+from dream_core.executors.ties import Move
 from dream_core.forms.chain import Chain, is_3_by_3
 from dream_core.model import Layer
 
@@ -33,13 +33,13 @@ class Convolutions(Protocol):
         """Whether it has a form for such a chain."""
 
     def forward(
-        self, chain: Chain, features: Tensor, equals: Windows | None = None
+        self, chain: Chain, features: Tensor, moves: Sequence[Move] = ()
     ) -> tuple[Tensor, Passes]:
         """Return what comes out, channels-last, and where the way back passes.
 
         On a CPU those are bits: where the convolution's own output is above zero, if a ReLU
-        follows, and where a max pool chose it, if one does; None where everything passes. Of
-        `equals` in its windows, the first passes.
+        follows, and where a max pool chose it, if one does, after its `moves`; None where
+        everything passes.
         """
 
     def backward(self, chain: Chain, gradient: Tensor, alive: Passes, seen: torch.Size) -> Tensor:
@@ -64,12 +64,12 @@ class TorchConvolutions:
         return chain.first.kind == "convolution"
 
     def forward(
-        self, chain: Chain, features: Tensor, equals: Windows | None = None
+        self, chain: Chain, features: Tensor, moves: Sequence[Move] = ()
     ) -> tuple[Tensor, Tensor | None]:
         """See `Convolutions`."""
         out, alive = self._run(chain, features)
-        if alive is not None and equals is not None:
-            bits.let_first_pass(alive, equals, chain.first.channels)
+        if alive is not None and moves:
+            bits.let_first_pass(alive, moves, out.shape[1] * out.shape[3])
         return out, alive
 
     def _run(self, chain: Chain, features: Tensor) -> tuple[Tensor, Tensor | None]:

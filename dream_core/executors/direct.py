@@ -15,9 +15,9 @@ from dream_core import native
 from dream_core.executors import bits, rooms
 from dream_core.executors.autograd import cropped, pull_back, run_layer
 from dream_core.executors.convolutions import Convolutions
-from dream_core.executors.equals import NONE, Windows
 from dream_core.executors.executor import Given
-from dream_core.executors.pools import average, unpool
+from dream_core.executors.pools import average, shaped, unpool
+from dream_core.executors.ties import NONE, Move, Ties
 from dream_core.forms.chain import Chain, halves
 from dream_core.forms.over import planned
 from dream_core.model import PICTURE, Layer
@@ -46,7 +46,7 @@ class Direct:
         picture: Tensor,
         layers: Sequence[Layer],
         asked: Collection[str],
-        equals: Mapping[str, Windows] = NONE,
+        ties: Ties = NONE,
     ) -> tuple[dict[str, Tensor], "DirectTape"]:
         """Run `layers` in order; see `Executor.forward`."""
         ordered = planned(layers, asked)
@@ -59,7 +59,7 @@ class Direct:
         with torch.no_grad(), native.in_a_row(rooms.let_here):
             for chain in ordered:
                 reads = [alive[name] for name in chain.inputs]
-                out, back = self._run(chain, reads, equals.get(chain.name))
+                out, back = self._run(chain, reads, ties.get(chain.name, ()))
                 del reads
                 alive[chain.name] = out
                 way_back.append((chain, back))
@@ -71,11 +71,11 @@ class Direct:
         return features, DirectTape(like, shape, way_back)
 
     def _run(
-        self, chain: Chain, inputs: Sequence[Tensor], equals: Windows | None
+        self, chain: Chain, inputs: Sequence[Tensor], moves: Sequence[Move]
     ) -> tuple[Tensor, Back]:
         layer = chain.first
         if layer.kind == "convolution":
-            return self._convolve(chain, inputs[0], equals)
+            return self._convolve(chain, inputs[0], moves)
         native.settle()
         match layer.kind:
             case "concatenate":
@@ -83,17 +83,19 @@ class Direct:
             case "add":
                 return _add(inputs)
             case "max_pool" if halves(layer):
-                return _pool(layer, inputs[0], equals)
+                return _pool(layer, inputs[0], moves)
+            case "max_pool" if moves:
+                return _pool_by_indices(layer, inputs[0], moves)
             case _:
                 return _alone(layer)(layer, inputs[0])
 
     def _convolve(
-        self, chain: Chain, features: Tensor, equals: Windows | None
+        self, chain: Chain, features: Tensor, moves: Sequence[Move]
     ) -> tuple[Tensor, Back]:
         forth = next(form for form in self._forth if form.takes(chain))
         back = next(form for form in self._back if form.takes(chain))
         seen = features.shape
-        out, alive = forth.forward(chain, features, equals)
+        out, alive = forth.forward(chain, features, moves)
         return out, lambda gradient: [back.backward(chain, gradient, alive, seen)]
 
 
@@ -165,15 +167,14 @@ def _rectify(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:
     return functional.leaky_relu(features, slope) if slope else out, back
 
 
-def _pool(layer: Layer, features: Tensor, equals: Windows | None = None) -> tuple[Tensor, Back]:
+def _pool(layer: Layer, features: Tensor, moves: Sequence[Move] = ()) -> tuple[Tensor, Back]:
     features = features.contiguous(memory_format=torch.channels_last)
     height, width = features.shape[2:]
     if layer.kind == "average_pool":
         alive, pooled = None, average(features, layer)
     else:
         pooled, alive = bits.pool(features, rounds_up=layer.rounds_up, rectified=False)
-        if equals is not None:
-            bits.let_first_pass(alive, equals, features.shape[1])
+        bits.let_first_pass(alive, moves, pooled.shape[1] * pooled.shape[3])
 
     def back(gradient: Tensor) -> list[Tensor]:
         gradient = gradient.contiguous(memory_format=torch.channels_last)
@@ -204,6 +205,34 @@ def _grown(gradient: Tensor, shape: torch.Size) -> Tensor:
     return functional.pad(
         gradient, (0, shape[3] - gradient.shape[3], 0, shape[2] - gradient.shape[2])
     )
+
+
+def _pool_by_indices(layer: Layer, features: Tensor, moves: Sequence[Move]) -> tuple[Tensor, Back]:
+    """Run a max pool as the reference does, but where windows tie."""
+    wide = features.to(torch.promote_types(features.dtype, torch.float32))
+    where = (layer.kernel, layer.stride, layer.padding, layer.dilation, layer.rounds_up)
+    pooled, indices = torch.ops.aten.max_pool2d_with_indices(wide, *where)
+    height, width = pooled.shape[2:]
+    top = torch.arange(height).view(-1, 1) * layer.stride[0] - layer.padding[0]
+    left = torch.arange(width) * layer.stride[1] - layer.padding[1]
+
+    def index_of(place: int) -> Tensor:
+        row, column = divmod(place, layer.kernel[1])
+        y, x = top + row * layer.dilation[0], left + column * layer.dilation[1]
+        return y * features.shape[3] + x
+
+    for place, before, equal in moves:
+        chosen = equal & (indices == index_of(place))
+        torch.where(chosen, index_of(before), indices, out=indices)
+
+    def back(gradient: Tensor) -> list[Tensor]:
+        given = gradient.to(wide.dtype)
+        found: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+            given, shaped(given, features.shape), *where, indices
+        )
+        return [found.to(gradient.dtype)]
+
+    return pooled.to(features.dtype), back
 
 
 def _refer(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dream_core.executors.equals import NONE, Windows
+from dream_core.executors.ties import NONE, Ties
 from dream_core.model import Layer
 
 Given = Tensor | Callable[[Tensor | None], Tensor]
@@ -41,13 +41,13 @@ class Executor(Protocol):
         picture: Tensor,
         layers: Sequence[Layer],
         asked: Collection[str],
-        equals: Mapping[str, Windows] = NONE,
+        ties: Ties = NONE,
     ) -> tuple[dict[str, Tensor], ExecutorTape]:
         """Run `layers` in order on a preprocessed picture, (1, 3, H, W), or what stands for one.
 
         In bands, the deeper layers run on what a pool has made, (1, C, h, w): the first of them
-        reads PICTURE all the same. `equals` are by max pool: of those in a window the first is
-        chosen, as it is by itself where rounding is the same at every position.
+        reads PICTURE all the same. Of what `ties` in a max pool's window the first is chosen, as it
+        is by itself where rounding is the same at every position.
 
         Returns:
             The features of the layers asked, (1, C, h, w), in the order they ran: the values that

@@ -3,7 +3,7 @@
 A GPU has the room for them, and bits would cost it passes over its memory.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dream_core.executors.convolutions import Passes
-from dream_core.executors.equals import Windows
 from dream_core.executors.pools import average, shaped, unpool
+from dream_core.executors.ties import Move
 from dream_core.forms.chain import Chain
 from dream_core.model import Layer
 
@@ -48,13 +48,13 @@ class KeptConvolutions:
         return chain.first.kind == "convolution"
 
     def forward(
-        self, chain: Chain, features: Tensor, equals: Windows | None = None
+        self, chain: Chain, features: Tensor, moves: Sequence[Move] = ()
     ) -> tuple[Tensor, Passes]:
         """See `Convolutions`; the way back passes where a ReLU gave something, and a pool found.
 
-        Equals aren't looked for on a GPU, which would have to wait for what is found.
+        Ties aren't looked for on a GPU, which would have to wait for what is found.
         """
-        assert equals is None  # noqa: S101
+        assert not moves  # noqa: S101
         layer, pool = chain.first, chain.pool
         out = functional.conv2d(
             features.to(self.gives, memory_format=self._layout),

@@ -1,6 +1,6 @@
 """Chains that begin with a 3 × 3 convolution, by the native kernel: Winograd in C++."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dream_core import native
 from dream_core.executors import rooms
-from dream_core.executors.equals import Windows
+from dream_core.executors.ties import Move
 from dream_core.forms.chain import MOST_PLANES, Chain, is_for_the_kernel
 from dream_core.model import PICTURE, Layer
 
@@ -41,7 +41,7 @@ class WinogradConvolutions:
         return chain.rectified or chain.pool is None or chain.pool.kind == "average_pool"
 
     def forward(
-        self, chain: Chain, features: Tensor, equals: Windows | None = None
+        self, chain: Chain, features: Tensor, moves: Sequence[Move] = ()
     ) -> tuple[Tensor, Tensor | None]:
         """See `Convolutions`."""
         layer, pool = chain.first, chain.pool
@@ -83,9 +83,9 @@ class WinogradConvolutions:
             threads=threads,
             operands=self._operands,
         )
-        if alive is not None and equals is not None:
+        if alive is not None and moves:
             native.settle()
-            native.let_first_pass(alive, equals.moves())
+            native.let_first_pass(alive, moves)
         return out, alive
 
     def backward(

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from dream_core.executors.building import build
-from dream_core.executors.equals import NONE, Equals, equal_windows, equals_behind
 from dream_core.executors.executor import Executor, ExecutorTape, Given
+from dream_core.executors.ties import NONE, Ties, ties
 from dream_core.executors.way import REFERENCE, Way
 from dream_core.model import PICTURE, Layer, Model, Pooling
 from dream_core.networks.preprocess import Preprocess
@@ -63,13 +63,13 @@ class Network:
         """
         asked = self.model.in_order(layers)
         needed = [layer.under(self.pooling) for layer in self.model.needed_for(asked)]
-        equals = equal_windows(Equals.of(picture), needed) if self.executor.lean else NONE
+        found = ties(picture, needed) if self.executor.lean else NONE
         seen = self._preprocess.apply(picture)
-        features, tape = self.executor.forward(seen, needed, asked, equals)
+        features, tape = self.executor.forward(seen, needed, asked, found)
         return features, Tape(tape, self._preprocess)
 
     def forward_from(
-        self, cut: str, features: Tensor, layers: Collection[str], equals: Equals | None = None
+        self, cut: str, features: Tensor, layers: Collection[str], ties: Ties = NONE
     ) -> tuple[dict[str, Tensor], ExecutorTape]:
         """Look on from what a layer has made of a picture, as if it were one.
 
@@ -77,7 +77,7 @@ class Network:
             cut: a layer through which everything goes that is deeper.
             features: what it has made, (1, C, h, w).
             layers: all deeper than `cut`.
-            equals: from `equals_at`.
+            ties: from `ties_behind`.
 
         Returns:
             As `forward`; the tape leads back to `features`.
@@ -92,15 +92,15 @@ class Network:
         # The features may go once they are read: they are handed on, and no name here holds them.
         handed_on = [features]
         del features
-        windows = equal_windows(equals, needed) if equals else NONE
-        return self.executor.forward(handed_on.pop(), needed, asked, windows)
+        return self.executor.forward(handed_on.pop(), needed, asked, ties)
 
-    def equals_at(self, picture: Tensor, cut: str) -> Equals | None:
-        """Return which neighbours a picture, (3, H, W), makes equal there; None where none."""
+    def ties_behind(self, cut: str, picture: Tensor, layers: Collection[str]) -> Ties:
+        """Return what ties in the max pools deeper than `cut`, for a picture of (3, H, W)."""
         if not self.executor.lean:
-            return None
-        before = [layer.under(self.pooling) for layer in self.model.needed_for([cut])]
-        return equals_behind(Equals.of(picture), before).get(cut)
+            return NONE
+        needed = [layer.under(self.pooling) for layer in self.model.needed_for(layers)]
+        before = {layer.name for layer in self.model.needed_for([cut])}
+        return ties(picture, needed, but=before)
 
     @staticmethod
     def _from(cut: str, layer: Layer) -> Layer:

@@ -81,9 +81,9 @@ class Bands:
 
     def _look(self, sums: Sums) -> None:
         """Run every band and look on from what they make."""
-        equals = self._network.equals_at(self._picture, self._cut)
+        ties = self._network.ties_behind(self._cut, self._picture, self._deep)
         self._features, self._tape = self._network.forward_from(
-            self._cut, self._put_together(sums), self._deep, equals
+            self._cut, self._put_together(sums), self._deep, ties
         )
 
     def _put_together(self, sums: Sums) -> Tensor:
