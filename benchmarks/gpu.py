@@ -4,8 +4,9 @@
 
 Nobody has run it on one yet (docs/reference/gpu.md). VGG-19 at full width with random weights. All
 take turns in one process; a turn is so many iterations and the picture after them, which is when a
-GPU is waited for. Prints one JSON line a precision; `value` is seconds for all iterations of a
-turn. Peak memory is that of a process which runs nothing else: what torch has reserved of the GPU.
+GPU is waited for. Prints one JSON line a precision; `value` is seconds for all iterations of a turn,
+`foretold_s` what an estimate tells of them before. Peak memory is that of a process which runs
+nothing else: what torch has reserved of the GPU.
 """
 
 import argparse
@@ -20,8 +21,10 @@ from benchmarks.line import in_turn, line, run, say, tell
 from benchmarks.peak import memory_peak
 from benchmarks.plain import DOSE, plain_step, random_source, random_weights
 from dream_core.architectures import BUILT_IN
+from dream_core.costs import Costs
 from dream_core.dream import Dream
 from dream_core.executors import Probe, resolve_device
+from dream_core.executors.building import storage
 from dream_core.executors.cuda import multiplying_in_full
 from dream_core.networks import load_network
 from dream_core.spec import DreamSpec
@@ -109,12 +112,22 @@ def _tell(asked: argparse.Namespace, name: str, seconds: dict[str, list[float]])
             f"{asked.iterations} iterations {' '.join(asked.layers)} {width}x{height} {name}",
             **in_turn(seconds[name], seconds[PLAIN]),
             unit="s",
+            foretold_s=_foretold(asked, name, device),
             peak_memory_bytes=peaks[0],
             baseline_peak_memory_bytes=peaks[1],
             device=str(device),
             gpu=where,
         )
     )
+
+
+def _foretold(asked: argparse.Namespace, name: str, device: torch.device) -> float:
+    """Return the seconds that an estimate tells for a turn before anything has run."""
+    rate = Probe().rates(device)[name]
+    spec = DreamSpec(layers=dict.fromkeys(asked.layers, DOSE), precision=name)
+    kept = storage(rate.way, device.type)
+    costs = Costs.of(BUILT_IN["vgg19"], spec, tuple(asked.size), storage=kept)
+    return round(asked.iterations * costs.seconds(rate.costs), 4)
 
 
 def _peak_elsewhere(name: str) -> int:

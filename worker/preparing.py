@@ -75,8 +75,9 @@ class Preparer:
         plan = self._plan(begun, model, spec, size)
         run = self._run(model, spec, size, plan)
         # Who runs out of memory on a CPU is mostly killed, without a word. Once there is a state,
-        # its plan has shown that it fits, and the later frames are promised in its bits.
-        if claim.lost and not own and too_large(run):
+        # its plan has shown that it fits, and the later frames are promised in its bits: then one
+        # that is killed is tried so once more.
+        if claim.lost > bool(own) and too_large(run):
             before, plan = plan, plan.fitted(model, spec, size)
             run = self._run(model, spec, size, plan)
             claim.tell("out-of-memory", form=str(before.form), next=str(plan.form))

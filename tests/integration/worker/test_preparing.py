@@ -129,17 +129,19 @@ def again(
 ) -> Again:
     """Begin a dream twice; before the second time just so much memory is left as it needs."""
 
-    def begin(*, killed: bool, state: bool = False) -> tuple[Prepared, Prepared, list[Any]]:
+    def begin(*, killed: int, state: bool = False) -> tuple[Prepared, Prepared, list[Any]]:
         spec = DreamSpec(model="thin", layers={"relu3_1": 9.0}, iterations=3, image_size=512)
         preparer = Preparer(store, Networks(torch.device("cpu")), Probe(executor="autograd"))
         claim, first = attempt_of(ledger, preparer, spec, picture)
         if state:
             first.engine.step()
             claim.checkpoint(1, partial(pack, first.engine.state_dict()))
-        if killed:
+        for number in range(killed):
+            if number:
+                assert ledger.claim(claim.job.id, "worker")
             client.zadd("dreams:leases", {claim.job.id: 0})  # 15 s later
             Reaper(client, ledger, store, grace_s=0).sweep()
-        else:
+        if not killed:
             claim.give_back()
         meminfo = tmp_path / "meminfo"
         meminfo.write_text(f"MemAvailable: {first.run.predicted_bytes // 1024} kB\n")
@@ -153,21 +155,23 @@ def again(
     return begin
 
 
+@pytest.mark.parametrize("how", [{"killed": 1}, {"killed": 2, "state": True}], ids=str)
 def test_what_killed_its_worker_where_memory_is_short_is_run_in_smaller_parts(
-    again: Again,
+    how: dict[str, int], again: Again
 ) -> None:
     """Who is killed for want of memory leaves no word, and the same plan would kill the next."""
-    first, second, told = again(killed=True)
+    first, second, told = again(**how)
 
     assert first.run.plan["parts"] == "whole"
     assert second.run.predicted_bytes <= 0.85 * first.run.predicted_bytes
-    (event,) = told
+    event, *others = told
     assert (event["type"], event["form"]) == ("out-of-memory", "whole")
+    assert [each["type"] for each in others] == ["plan-changed"] * how.get("state", False)
     assert event["next"] == str(second.engine.plan.form) != "whole"
 
 
-@pytest.mark.parametrize("how", [{"killed": True, "state": True}, {"killed": False}], ids=str)
-def test_short_memory_alone_changes_no_plan(how: dict[str, bool], again: Again) -> None:
+@pytest.mark.parametrize("how", [{"killed": 1, "state": True}, {"killed": 0}], ids=str)
+def test_short_memory_alone_changes_no_plan(how: dict[str, int], again: Again) -> None:
     """A state has shown that its plan fits; a worker that stopped of its own accord ran not out."""
     first, second, told = again(**how)
 
