@@ -4,7 +4,7 @@
 
 Nobody has run it on one yet (docs/reference/gpu.md). VGG-19 at full width with random weights. All
 take turns in one process; a turn is so many iterations and the picture after them, which is when a
-GPU is waited for. Prints one JSON line a precision; `value` is seconds for all iterations of a turn,
+GPU is waited for. Prints a JSON line a precision; `value` is seconds for all iterations of a turn,
 `foretold_s` what an estimate tells of them before. Peak memory is that of a process which runs
 nothing else: what torch has reserved of the GPU.
 """
