@@ -14,10 +14,9 @@ from dream_core.spec import DreamSpec
 
 # What torch takes once, whatever the size: code that is read from disk at its first use.
 FIXED_BYTES = 52 * 2**20
-# glibc keeps freed blocks below 32 MB in pieces: measured over whole pictures, most of what such
-# blocks hold at once is lost again, and half of what they hold one after the other where tapes are
-# bits. Not what lies in rooms, nor in parts (`freed_at_once`).
-SCATTERED_BELOW, SCATTERED, SCATTERED_LEAN = 2**25, 0.75, 0.5
+# glibc keeps freed blocks below 32 MB in pieces: measured over whole pictures, half of what such
+# blocks hold is lost again. Not what lies in rooms, nor in parts (`freed_at_once`).
+SCATTERED_BELOW, SCATTERED = 2**25, 0.5
 LBFGS_PICTURES = 2 * 10 + 5  # ten moves and changes; the direction, two looks and a trial picture
 
 Size = tuple[int, int]
@@ -151,8 +150,7 @@ def _scattered(layers: Sequence[Layer], size: Size, storage: Storage) -> int:
             storage.full * values[layer.name] for layer in layers if layer.kind != "convolution"
         ]
         blocks += [INDEX * values[layer.name] for layer in layers if layer.kind == "max_pool"]
-    lost = SCATTERED_LEAN if storage.lean else SCATTERED
-    return int(lost * sum(block for block in blocks if block < SCATTERED_BELOW))
+    return int(SCATTERED * sum(block for block in blocks if block < SCATTERED_BELOW))
 
 
 def _in_room(layer: Layer) -> bool:
