@@ -72,10 +72,12 @@ def _moves(picture: Tensor, before: Sequence[Layer], pool: Layer) -> Iterator[Mo
 
 @dataclass(frozen=True)
 class View:
-    """What a position of a layer sees of the picture, in pixels: how far on the next one is."""
+    """What each position of a layer sees of the picture, in pixels."""
 
     stride: Pair = (1, 1)
+    """How far on the next one's is."""
     size: Pair = (1, 1)
+    """A part of it without gaps, of which all is seen."""
 
 
 def _view(before: Sequence[Layer]) -> View:
@@ -88,8 +90,9 @@ def _view(before: Sequence[Layer]) -> View:
         if layer.kind in ("concatenate", "add", "relu", "local_response_norm"):
             views[last] = seen
             continue
-        reach = _times(layer.dilation, _less(layer.kernel, (1, 1)))
-        size = _plus(seen.size, _times(seen.stride, reach))
+        between, more = _times(seen.stride, layer.dilation), _less(layer.kernel, (1, 1))
+        gapless = _times((between[0] <= seen.size[0], between[1] <= seen.size[1]), more)
+        size = _plus(seen.size, _times(between, gapless))
         views[last] = View(_times(seen.stride, layer.stride), size)
     return views[last]
 

@@ -97,6 +97,19 @@ def test_nothing_ties_in_a_picture_without_equals() -> None:
     assert all(where[1:-1, 1:-1].all() for _, _, where in flat["pool1"])
 
 
+def test_a_tie_that_is_seen_through_gaps_is_found() -> None:
+    """A dilated kernel sees nine pixels of forty-nine, and in this picture no others are equal."""
+    dilated = wide("first", PICTURE, kind="convolution", dilation=(3, 3), padding=(0, 0))
+    pool = wide("pool", "first", kind="max_pool", kernel=(2, 2), stride=(2, 2), padding=(0, 0))
+    picture = torch.rand(3, 61, 83, generator=torch.Generator().manual_seed(1))
+    picture[:, 27:34:3, 27:34:3] = picture[:, 27:34:3, 26:33:3]
+
+    ((later, first, where),) = ties(picture, [dilated, pool])["pool"]
+
+    assert (later, first) == (3, 2)
+    assert where.nonzero().tolist() == [[13, 13]]
+
+
 @pytest.mark.parametrize("by_kernel", [False, True], ids=["words", "the kernel's"])
 @pytest.mark.parametrize("rounds_up", [True, False])
 @pytest.mark.parametrize("size", [(37, 50), (24, 33)])
