@@ -16,7 +16,7 @@ from dream_core.executors import bits, rooms
 from dream_core.executors.autograd import cropped, pull_back, run_layer
 from dream_core.executors.convolutions import Convolutions
 from dream_core.executors.executor import Given
-from dream_core.executors.pools import average, shaped, unpool
+from dream_core.executors.pools import average, shaped, unpool, window
 from dream_core.executors.ties import NONE, Move, Ties
 from dream_core.forms.chain import Chain, halves
 from dream_core.forms.over import planned
@@ -84,7 +84,7 @@ class Direct:
                 return _add(inputs)
             case "max_pool" if halves(layer):
                 return _pool(layer, inputs[0], moves)
-            case "max_pool" if moves:
+            case "max_pool":
                 return _pool_by_indices(layer, inputs[0], moves)
             case _:
                 return _alone(layer)(layer, inputs[0])
@@ -208,31 +208,38 @@ def _grown(gradient: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _pool_by_indices(layer: Layer, features: Tensor, moves: Sequence[Move]) -> tuple[Tensor, Back]:
-    """Run a max pool as the reference does, but where windows tie."""
+    """Run a max pool of any window, in at least float32."""
     wide = features.to(torch.promote_types(features.dtype, torch.float32))
-    where = (layer.kernel, layer.stride, layer.padding, layer.dilation, layer.rounds_up)
-    pooled, indices = torch.ops.aten.max_pool2d_with_indices(wide, *where)
-    height, width = pooled.shape[2:]
-    top = torch.arange(height).view(-1, 1) * layer.stride[0] - layer.padding[0]
-    left = torch.arange(width) * layer.stride[1] - layer.padding[1]
-
-    def index_of(place: int) -> Tensor:
-        row, column = divmod(place, layer.kernel[1])
-        y, x = top + row * layer.dilation[0], left + column * layer.dilation[1]
-        return y * features.shape[3] + x
-
+    pooled, indices = torch.ops.aten.max_pool2d_with_indices(wide, *window(layer))
     for place, before, equal in moves:
-        chosen = equal & (indices == index_of(place))
-        torch.where(chosen, index_of(before), indices, out=indices)
+        chosen = equal & (indices == _indices_at(layer, place, features, pooled))
+        torch.where(chosen, _indices_at(layer, before, features, pooled), indices, out=indices)
 
     def back(gradient: Tensor) -> list[Tensor]:
         given = gradient.to(wide.dtype)
         found: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-            given, shaped(given, features.shape), *where, indices
+            given, shaped(given, features.shape), *window(layer), indices
         )
         return [found.to(gradient.dtype)]
 
     return pooled.to(features.dtype), back
+
+
+def _indices_at(layer: Layer, place: int, read: Tensor, pooled: Tensor) -> Tensor:
+    """Return for each window of a pool the index of one of its places, (h, w)."""
+    row, column = divmod(place, layer.kernel[1])
+    y, x = (
+        torch.arange(count) * step - padding + number * by
+        for count, step, padding, number, by in zip(
+            pooled.shape[2:],
+            layer.stride,
+            layer.padding,
+            (row, column),
+            layer.dilation,
+            strict=True,
+        )
+    )
+    return y.view(-1, 1) * read.shape[3] + x
 
 
 def _refer(layer: Layer, features: Tensor) -> tuple[Tensor, Back]:

@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from dream_core.executors.convolutions import Passes
-from dream_core.executors.pools import average, shaped, unpool
+from dream_core.executors.pools import average, shaped, unpool, window
 from dream_core.executors.ties import Move
 from dream_core.forms.chain import Chain
-from dream_core.model import Layer
 
 
 class KeptConvolutions:
@@ -65,7 +64,7 @@ class KeptConvolutions:
         if pool and pool.kind == "max_pool":
             # Pooled first: the largest stays the largest, and a quarter is rectified.
             seen = out.shape
-            out, places = torch.ops.aten.max_pool2d_with_indices(out, *_window(pool))
+            out, places = torch.ops.aten.max_pool2d_with_indices(out, *window(pool))
             alive = out.relu_() if chain.rectified else None
             return out, (alive, places, seen)
         alive = out.relu_() if chain.rectified else None
@@ -84,7 +83,7 @@ class KeptConvolutions:
             gradient = torch.ops.aten.max_pool2d_with_indices_backward(
                 gradient,
                 shaped(gradient, size, self._layout),
-                *_window(pool),
+                *window(pool),
                 places,
             )
         read = shaped(gradient, seen, self._layout)
@@ -100,11 +99,6 @@ class KeptConvolutions:
                 (True, False, False),
             )
         return found
-
-
-def _window(pool: Layer) -> tuple[list[int], list[int], list[int], list[int], bool]:
-    """Return a 2 × 2 pool's window as torch's operators take it."""
-    return [2, 2], [2, 2], [0, 0], [1, 1], pool.rounds_up
 
 
 @contextmanager

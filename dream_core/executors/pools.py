@@ -55,6 +55,13 @@ def unpool(
     return found
 
 
+def window(pool: Layer) -> tuple[list[int], list[int], list[int], list[int], bool]:
+    """Return a max pool's window as torch's operators take it."""
+    sides = (pool.kernel, pool.stride, pool.padding, pool.dilation)
+    kernel, stride, padding, dilation = map(list, sides)
+    return kernel, stride, padding, dilation, pool.rounds_up
+
+
 def shaped(
     gradient: Tensor, shape: torch.Size, layout: torch.memory_format = torch.channels_last
 ) -> Tensor:
